@@ -1,0 +1,1 @@
+"""Text to nodes with exact spans, and edits back into text."""
