@@ -1,0 +1,106 @@
+"""Cases: what a rule is given. A pool under one choice of its alternatives, with its estimates computed on demand."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from servelint.facts import UnknownFact
+
+if TYPE_CHECKING:
+    from servelint.capacity.latency import Latency
+    from servelint.capacity.layout import Layout
+    from servelint.capacity.memory import MemoryBudget
+    from servelint.capacity.throughput import ThroughputBound
+    from servelint.catalogue.accelerators import Accelerator
+    from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Container, Deployment, Pool
+
+
+class PoolCase:
+    """One pool, one accelerator. Rules read ``case.pool`` for facts and the properties below for estimates.
+
+    Each property raises :class:`UnknownFact` where it needs a fact that is not known.
+    """
+
+    def __init__(self, pool: Pool, deployment: Deployment, accelerator: Accelerator | None) -> None:
+        self.pool = pool
+        self.deployment = deployment
+        self._accelerator = accelerator
+
+    @property
+    def accelerator(self) -> Accelerator:
+        if self._accelerator is None:
+            return self.pool.accelerator.value
+        return self._accelerator
+
+    @property
+    def architecture(self) -> Architecture:
+        return self.pool.architecture.value
+
+    @cached_property
+    def layout(self) -> Layout:
+        """The degrees and what follows from them: world size, GPUs per replica."""
+        from servelint.capacity.layout import layout_of
+
+        return layout_of(self.pool)
+
+    @cached_property
+    def memory(self) -> MemoryBudget:
+        """Bytes per GPU of the worst rank."""
+        return self.memory_under(self.layout)
+
+    def memory_under(self, layout: Layout) -> MemoryBudget:
+        """The same pool under other degrees: what a fix would give."""
+        from servelint.capacity.memory import memory_of
+
+        return memory_of(self.pool, self.accelerator, layout)
+
+    @cached_property
+    def latency(self) -> Latency:
+        """Time to first token and per output token of one request at steady load."""
+        return self.latency_under(self.layout)
+
+    def latency_under(self, layout: Layout) -> Latency:
+        from servelint.capacity.latency import latency_of
+
+        return latency_of(self.pool, self.accelerator, layout)
+
+    @cached_property
+    def throughput(self) -> ThroughputBound:
+        """The most tokens per second and GPU that the hardware's peak allows."""
+        from servelint.capacity.throughput import throughput_of
+
+        return throughput_of(self.pool, self.accelerator, self.layout)
+
+
+class ContainerCase:
+    """One container with a recognised engine process, and the pool it belongs to."""
+
+    def __init__(self, container: Container, pool: Pool, deployment: Deployment) -> None:
+        self.container = container
+        self.pool = pool
+        self.deployment = deployment
+
+
+class DeploymentCase:
+    """A deployment with a case for each of its pools (under the first alternative of each)."""
+
+    def __init__(self, deployment: Deployment, pools: tuple[PoolCase, ...]) -> None:
+        self.deployment = deployment
+        self.pools = pools
+
+
+class PlanCase:
+    """A native plan: its typed content, and the case of its (first) serving pool."""
+
+    def __init__(self, deployment: Deployment, pools: tuple[PoolCase, ...]) -> None:
+        self.deployment = deployment
+        self.plan = deployment.plan
+        self.pools = pools
+
+    @property
+    def pool(self) -> PoolCase:
+        if not self.pools:
+            raise UnknownFact("parallelism", "the plan states no pool", "state parallelism or pools")
+        return self.pools[0]

@@ -1,0 +1,149 @@
+"""The model of a deployment: pools of identical engine instances, each a set of facts.
+
+Formats make pools from documents, engines add what the command line says, ``resolve`` completes them from defaults
+and the catalogue. Nothing here computes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, fields
+from enum import Enum
+from typing import TYPE_CHECKING, Any
+
+from servelint.facts import Fact, FactState, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from servelint.catalogue.accelerators import Accelerator
+    from servelint.catalogue.architecture import Architecture
+    from servelint.engines.command import Command
+    from servelint.engines.versions import Version
+    from servelint.source.nodes import Document, Node
+
+
+class Role(Enum):
+    SERVE = "serve"
+    PREFILL = "prefill"
+    DECODE = "decode"
+    ENCODE = "encode"
+
+
+def _unstated(name: str) -> Any:
+    """A field whose fact nobody has given yet; ``name`` is the dotted path people see."""
+    return field(default=Fact(name, FactState.UNKNOWN, reason="not stated"), metadata={"path": name})
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Pod:
+    """A Kubernetes pod template as written. ``partial``: a patch or base that another file completes, so what is
+    absent in it is unknown rather than missing. ``owner`` is the kind of the object that holds it."""
+
+    document: Document
+    node: Node
+    owner: str
+    partial: bool = False
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Container:
+    """One container that runs (or may run) an engine. ``command`` is what the engine will parse, where it was found."""
+
+    name: str
+    document: Document
+    node: Node
+    engine: str
+    image: Fact[str]
+    pod: Pod | None = None
+    command: Command | None = None
+    environment: Mapping[str, Fact[str]] = field(default_factory=dict)
+
+    @property
+    def place(self) -> Place:
+        return Place.of(self.document, self.node)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
+class Pool:
+    """Identical engine instances in one role. Every fact is one instance's unless its name says otherwise.
+
+    ``tensor`` … are degrees (pure numbers) in the engine's own meaning; ``capacity.topology`` knows which multiply.
+    ``gpus_per_node``: devices one pod (host) asks for. ``nodes``: hosts of one replica. ``expert``: 1 is off; engines whose
+    switch has no degree (vLLM) state the degree their documentation derives.
+    """
+
+    name: str
+    place: Place
+    role: Role = Role.SERVE
+    containers: tuple[Container, ...] = ()
+    gpu_resource: str = ""
+
+    engine: Fact[str] = _unstated("engine.name")
+    version: Fact[Version] = _unstated("engine.version")
+    model: Fact[str] = _unstated("model.id")
+    architecture: Fact[Architecture] = _unstated("model.architecture")
+    parameters: Fact[float] = _unstated("model.parameters")
+    active_parameters: Fact[float] = _unstated("model.active_parameters")
+    accelerator: Fact[Accelerator] = _unstated("accelerator.name")
+
+    tensor: Fact[int] = _unstated("parallelism.tensor")
+    pipeline: Fact[int] = _unstated("parallelism.pipeline")
+    data: Fact[int] = _unstated("parallelism.data")
+    data_local: Fact[int] = _unstated("parallelism.data_local")
+    expert: Fact[int] = _unstated("parallelism.expert")
+    sequence: Fact[int] = _unstated("parallelism.sequence")
+    prefill_context: Fact[int] = _unstated("parallelism.context")
+    decode_context: Fact[int] = _unstated("parallelism.decode_context")
+    attention_data: Fact[int] = _unstated("parallelism.attention_data")
+
+    gpus_per_node: Fact[int] = _unstated("gpus.per_node")
+    nodes: Fact[int] = _unstated("nodes")
+    replicas_min: Fact[int] = _unstated("replicas.min")
+    replicas_max: Fact[int] = _unstated("replicas.max")
+
+    max_model_len: Fact[int] = _unstated("limits.max_model_len")
+    max_num_seqs: Fact[int] = _unstated("limits.max_num_seqs")
+    max_num_batched_tokens: Fact[int] = _unstated("limits.max_num_batched_tokens")
+    gpu_memory_utilization: Fact[float] = _unstated("limits.gpu_memory_utilization")
+    kv_cache_memory_bytes: Fact[int] = _unstated("limits.kv_cache_memory_bytes")
+    kv_cache_dtype: Fact[str] = _unstated("limits.kv_cache_dtype")
+    block_size: Fact[int] = _unstated("limits.block_size")
+    dtype: Fact[str] = _unstated("limits.dtype")
+    quantization: Fact[str] = _unstated("limits.quantization")
+    enforce_eager: Fact[bool] = _unstated("limits.enforce_eager")
+    chunked_prefill: Fact[bool] = _unstated("limits.enable_chunked_prefill")
+    speculative: Fact[str] = _unstated("limits.speculative_config")
+
+    concurrency: Fact[int] = _unstated("workload.concurrency")
+    input_tokens_min: Fact[int] = _unstated("workload.input_tokens.min")
+    input_tokens_mean: Fact[float] = _unstated("workload.input_tokens.mean")
+    input_tokens_max: Fact[int] = _unstated("workload.input_tokens.max")
+    output_tokens_mean: Fact[float] = _unstated("workload.output_tokens.mean")
+    output_tokens_max: Fact[int] = _unstated("workload.output_tokens.max")
+    request_rate: Fact[float] = _unstated("workload.request_rate")
+    arrival: Fact[str] = _unstated("workload.arrival")
+
+    target_ttft_seconds: Fact[float] = _unstated("targets.ttft")
+    target_tpot_seconds: Fact[float] = _unstated("targets.tpot")
+    target_tokens_per_second_per_gpu: Fact[float] = _unstated("targets.throughput_per_gpu")
+    target_throughput_of: Fact[str] = _unstated("targets.throughput_per_gpu.of")
+    target_memory_utilization_min: Fact[float] = _unstated("targets.memory_utilization.min")
+    target_memory_utilization_max: Fact[float] = _unstated("targets.memory_utilization.max")
+
+    def facts(self) -> Iterator[tuple[str, Fact[Any]]]:
+        """Every fact with its dotted path, in the order above."""
+        for each in fields(self):
+            if "path" in each.metadata:
+                yield each.metadata["path"], getattr(self, each.name)
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Deployment:
+    """One served model. ``plan`` is set for native plans: the typed content that only a plan has."""
+
+    name: str
+    format: str
+    document: Document
+    pools: tuple[Pool, ...]
+    plan: Any = None
+    notes: tuple[str, ...] = ()

@@ -1,0 +1,121 @@
+"""Commands: the words a container runs, each with its place, and an engine's arguments parsed from them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.facts import Place
+
+if TYPE_CHECKING:
+    from servelint.engines.flags import Flag, FlagTable
+    from servelint.source.nodes import Document, Node, ScalarNode
+    from servelint.source.text import Span
+
+
+class Word(NamedTuple):
+    """One argument as the program receives it.
+
+    ``text`` is after expansion; ``span`` covers it in the source (None where the offsets cannot be proven). ``variable``
+    names an unresolved variable in it ("" if none): such a word's value is unknown. ``node`` is the scalar it stands in;
+    ``whole`` says that it is that whole scalar (an item of an exec list). ``expanded``: some of it came from a variable,
+    so writing to its span would not change the value alone. ``start`` and ``end`` are its place in ``node.text``, quotes
+    included (-1: it does not stand there).
+    """
+
+    text: str
+    span: Span | None
+    node: ScalarNode
+    whole: bool
+    variable: str = ""
+    expanded: bool = False
+    start: int = -1
+    end: int = -1
+
+
+class Program(NamedTuple):
+    """One simple command: its words, and whether a shell splits them (``sh -c``) or an exec list gives them.
+
+    ``entrypoint``: no command is given, so the image's own entrypoint runs and ``words`` are its arguments. ``node``: what
+    stands for the program as a whole (its first word's scalar, or the container).
+    """
+
+    words: tuple[Word, ...]
+    shell: bool
+    document: Document | None = None
+    node: Node | None = None
+    entrypoint: bool = False
+
+
+class Form(Enum):
+    """How an argument is written."""
+
+    SEPARATE = "separate"  # --flag value: two words
+    JOINED = "joined"  # --flag=value
+    BARE = "bare"  # --flag
+    POSITIONAL = "positional"
+    JAMMED = "jammed"  # one exec-list item "--flag value", which the engine receives as a single word
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Argument:
+    """One option (or positional) of the engine's command line.
+
+    ``name``: canonical spelling, e.g. ``--tensor-parallel-size`` ("" for a positional); ``written``: the flag as it stands.
+    ``key``: what follows the first dot of a dotted flag. ``value``: text or None. ``flag``: its table entry, None if unknown
+    to every version. ``abbreviated``: resolved as a unique prefix. ``words``: one or two words (flag, value), more where the
+    flag takes several values; ``value`` then joins them by blanks. Several jammed arguments may share one word.
+    """
+
+    name: str
+    written: str
+    value: str | None
+    form: Form
+    words: tuple[Word, ...]
+    flag: Flag | None = None
+    key: str = ""
+    abbreviated: bool = False
+
+    @property
+    def value_is_unknown(self) -> bool:
+        return bool(self.words) and bool(self.words[-1].variable) and self.value is not None
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Command:
+    """An engine process: its arguments in order, from ``program.words[start:]``.
+
+    ``complete`` is False where arguments may come from elsewhere (a ``--config`` file not at hand, ``$@``, an unresolved
+    variable among the words): then absence of a flag proves nothing; ``elsewhere`` says where. ``launcher``: "vllm serve",
+    "python -m …", "image".
+    """
+
+    engine: str
+    document: Document
+    node: Node
+    program: Program
+    launcher: str
+    arguments: tuple[Argument, ...]
+    table: FlagTable
+    complete: bool = True
+    start: int = 0
+    elsewhere: str = ""
+
+    def last(self, name: str) -> Argument | None:
+        """The argument that wins for the canonical flag ``name`` (the last one given, as argparse does)."""
+        for argument in reversed(self.arguments):
+            if argument.name == name and not argument.key:
+                return argument
+        return None
+
+    def place_of(self, argument: Argument) -> Place:
+        """Where the argument stands: from its flag to its value, or the scalar that holds it."""
+        spans = [w.span for w in argument.words]
+        first, last = argument.words[0], argument.words[-1]
+        if spans[0] is None or spans[-1] is None:
+            return Place.of(self.document, first.node)
+        if first.node is not last.node:
+            # In a list, flag and value are two items with dashes between them: point at the value, which is what is judged.
+            return Place(self.document, spans[-1])
+        return Place(self.document, type(spans[0])(spans[0].start, spans[-1].end))

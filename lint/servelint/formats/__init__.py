@@ -1,0 +1,3 @@
+"""Manifest formats: from documents to deployments, and back into text."""
+
+from __future__ import annotations

@@ -1,0 +1,37 @@
+"""What a manifest format is: needles to look for before parsing, and a way from documents to deployments."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from servelint.deployment import Deployment
+    from servelint.engines.base import Engine
+    from servelint.finding import Verdict
+    from servelint.source.nodes import Document
+
+
+class Surroundings(Protocol):
+    """What a format may ask while it recognises a document."""
+
+    @property
+    def engines(self) -> Sequence[Engine]: ...
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        """Report a violation found while reading (DOC and schema rules)."""
+
+
+class Format(Protocol):
+    """One manifest format.
+
+    ``needles``: sets of lower-case byte strings; a file is read if, for one of the sets, all its needles occur in the
+    lower-cased bytes of the file.
+    """
+
+    name: str
+    needles: tuple[tuple[bytes, ...], ...]
+
+    def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
+        """The deployments in ``document``; none if it is not of this format. Facts not stated stay as they are."""

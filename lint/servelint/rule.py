@@ -1,0 +1,103 @@
+"""Rules: a function with metadata. Its docstring is its documentation page."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from servelint.finding import Certainty, Severity
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from servelint.finding import Verdict
+
+    RuleFunction = Callable[[Any], Iterable[Verdict]]
+
+
+class Scope(Enum):
+    """What one call of a rule is given.
+
+    CONTAINER: a :class:`servelint.deployment.Container` with a recognised engine process, in a :class:`ContainerCase`.
+    POOL: a :class:`servelint.case.PoolCase`. DEPLOYMENT: a :class:`servelint.case.DeploymentCase`.
+    PLAN: a :class:`servelint.case.PlanCase`, for native plans. DOCUMENT rules are said by the reader and the schemas
+    and have no function to run.
+    """
+
+    DOCUMENT = "document"
+    CONTAINER = "container"
+    POOL = "pool"
+    DEPLOYMENT = "deployment"
+    PLAN = "plan"
+    WORKSPACE = "workspace"
+
+
+class Status(Enum):
+    STABLE = "stable"
+    PREVIEW = "preview"
+    DEPRECATED = "deprecated"
+
+
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
+class Rule:
+    code: str
+    name: str
+    title: str
+    severity: Severity
+    certainty: Certainty
+    scope: Scope
+    check: RuleFunction
+    since: str
+    status: Status = Status.STABLE
+    engines: frozenset[str] = frozenset()
+    formats: frozenset[str] = frozenset()
+    fixable: bool = False
+    aliases: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()
+    origin: str = ""
+
+    @property
+    def documentation(self) -> str:
+        from inspect import cleandoc
+
+        return cleandoc(self.check.__doc__ or "")
+
+
+class Theme(NamedTuple):
+    """A module of rules, imported only when a run has a subject of one of its scopes."""
+
+    module: str
+    scopes: frozenset[Scope]
+    codes: tuple[str, ...]
+
+
+def rule(
+    code: str,
+    name: str,
+    title: str,
+    *,
+    severity: Severity,
+    certainty: Certainty,
+    scope: Scope,
+    since: str,
+    status: Status = Status.STABLE,
+    engines: Iterable[str] = (),
+    formats: Iterable[str] = (),
+    fixable: bool = False,
+    aliases: tuple[str, ...] = (),
+    inputs: tuple[str, ...] = (),
+) -> Callable[[RuleFunction], Rule]:
+    """Make a rule of a generator of verdicts.
+
+    ``engines`` and ``formats`` restrict where it applies (empty: everywhere). ``inputs`` name what it needs beyond the
+    manifest, for the documentation: "model", "accelerator", "image tag", "targets".
+    """
+
+    def make(check: RuleFunction) -> Rule:
+        return Rule(
+            code, name, title, min(severity, certainty.worst_severity), certainty, scope, check, since, status,
+            frozenset(engines), frozenset(formats), fixable, aliases, inputs, check.__module__,
+        )  # fmt: skip
+
+    return make
