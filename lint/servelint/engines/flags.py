@@ -1,0 +1,347 @@
+"""Flags of the engines by release, read from the tables in ``data``.
+
+A table (``data/<engine>.flags.tsv``, made by ``tools/build_flags.py``) has one line a flag, tab-separated, empty fields at
+the end left out::
+
+    spellings  kind  arity  presence  defaults  choices  "open"  deprecated  constraints
+
+- *spellings*: the canonical one first; ``!`` marks one that switches off; ``@0.9.0..0.12.0`` restricts it to releases.
+- *presence*: half-open intervals of releases, separated by blanks; ``..`` is every release scanned.
+- *kind*, *arity*, *defaults*, *choices* are histories: the first value, then ``|@VERSION:value`` from that release on.
+- "open": values beside the choices are accepted too.
+
+The releases were scanned one patch release per minor version. What holds in a release between two scanned ones is known
+only where both agree; otherwise both readings apply. Beyond the newest scanned release the presence of a flag is never
+certain, while kinds, arities and defaults are taken from the newest one (and said to be).
+
+Nothing is parsed before it is asked for: loading a table makes one index of the spellings.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import NamedTuple
+
+from servelint.engines.versions import Version
+
+
+class Presence(Enum):
+    PRESENT = "present"
+    ABSENT = "absent"
+    UNCERTAIN = "uncertain"
+
+
+class Interval(NamedTuple):
+    """``[start, end)`` of releases; None is open."""
+
+    start: Version | None
+    end: Version | None
+
+    def __contains__(self, version: object) -> bool:
+        if not isinstance(version, Version):
+            return False
+        return (self.start is None or version >= self.start) and (self.end is None or version < self.end)
+
+
+def _version(text: str) -> Version:
+    major, minor, *patch = map(int, text.split("."))
+    return Version(major, minor, patch[0] if patch else 0)
+
+
+def _intervals(text: str) -> tuple[Interval, ...]:
+    found = []
+    for part in text.split():
+        start, _, end = part.partition("..")
+        found.append(Interval(_version(start) if start else None, _version(end) if end else None))
+    return tuple(found)
+
+
+_ALWAYS = (Interval(None, None),)
+
+
+class Spelling(NamedTuple):
+    """One way to write a flag. ``negative``: it switches off. ``accepted``: releases, within those of the flag."""
+
+    text: str
+    negative: bool
+    accepted: tuple[Interval, ...]
+
+
+class Flag:
+    """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
+
+    __slots__ = ("_fields", "_intervals", "_scanned", "name", "spellings")
+
+    def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
+        fields = line.split("\t")
+        self._fields = fields + [""] * (9 - len(fields))
+        self._scanned = scanned
+        self._intervals: tuple[Interval, ...] | None = None
+        spellings = []
+        for part in self._fields[0].split(","):
+            text, at, span = part.partition("@")
+            spellings.append(Spelling(text.removeprefix("!"), text[0] == "!", _intervals(span) if at else _ALWAYS))
+        self.spellings = tuple(spellings)
+        self.name = spellings[0].text
+
+    def __repr__(self) -> str:
+        return f"<Flag {self.name}>"
+
+    @property
+    def aliases(self) -> tuple[str, ...]:
+        """The other spellings, negative ones included."""
+        return tuple(s.text for s in self.spellings[1:])
+
+    def negates(self, written: str) -> bool:
+        """True if the spelling ``written`` switches the flag off (``--no-…``)."""
+        return any(s.negative for s in self.spellings if s.text == written)
+
+    @property
+    def negative_spelling(self) -> str | None:
+        """The spelling that switches it off, None if there is none."""
+        return next((s.text for s in self.spellings if s.negative), None)
+
+    # -- what it takes
+
+    def kinds_at(self, version: Version | None) -> tuple[str, ...]:
+        """``bool``, ``int``, ``size`` (an integer, or human-readable: 32k, 1M), ``float``, ``text`` or ``json``.
+
+        Several in a gap between scanned releases where it changed; the newest release's where the version is unknown.
+        """
+        return self._values(1, version or self._newest)
+
+    def kind_at(self, version: Version | None) -> str:
+        """The kind; the newer one in a gap."""
+        return self.kinds_at(version)[-1]
+
+    def arity_at(self, version: Version | None) -> str:
+        """How many values follow: ``0``, ``1``, ``?`` (none or one), ``+`` (one or more); the newer answer in a gap."""
+        return self._values(2, version or self._newest)[-1]
+
+    def is_switch_at(self, version: Version | None) -> bool:
+        """It takes no value in any release that ``version`` may be (all releases scanned where it is unknown)."""
+        values = self._all_values(2) if version is None else self._values(2, version)
+        return values == ("0",)
+
+    # -- when it exists
+
+    @property
+    def intervals(self) -> tuple[Interval, ...]:
+        """The releases that have it, as half-open intervals of scanned releases."""
+        if self._intervals is None:
+            self._intervals = _intervals(self._fields[3])
+        return self._intervals
+
+    def presence(self, version: Version, written: str = "") -> Presence:
+        """Whether ``version`` accepts the flag (in the spelling ``written``, if given)."""
+        if not self._scanned:
+            return Presence.UNCERTAIN
+        around = _around(self._scanned, version)
+        if around is None:
+            return Presence.UNCERTAIN
+        states = {self._accepted(release, written) for release in around}
+        if len(states) > 1:
+            return Presence.UNCERTAIN
+        return Presence.PRESENT if states.pop() else Presence.ABSENT
+
+    def in_newest(self, written: str = "") -> bool:
+        """Whether the newest release scanned accepts it."""
+        return self._newest is None or self._accepted(self._newest, written)
+
+    def removed_before(self, version: Version) -> bool:
+        """``version`` surely lacks it, and an older scanned release had it."""
+        return self.presence(version) is Presence.ABSENT and any(
+            self._accepted(release, "") for release in self._scanned if release < version
+        )
+
+    def removal(self, version: Version | None = None) -> tuple[Version, Version] | None:
+        """(last scanned release with it, first without it) of its latest removal up to ``version``; None if there is none."""
+        found = None
+        for old, new in zip(self._scanned, self._scanned[1:], strict=False):
+            if version is not None and new > version:
+                break
+            if self._accepted(old, "") and not self._accepted(new, ""):
+                found = (old, new)
+        return found
+
+    @property
+    def introduced(self) -> Version | None:
+        """The first scanned release that has it; None if that is the oldest one scanned."""
+        return self.intervals[0].start if self.intervals else None
+
+    @property
+    def deprecated_since(self) -> Version | None:
+        return _version(self._fields[7]) if self._fields[7] else None
+
+    # -- its values
+
+    def defaults_at(self, version: Version | None) -> tuple[str, ...]:
+        """The defaults that may hold: one, or several in a gap; every one of the history where the version is unknown.
+
+        As text; ``None`` for Python's None, ``?`` for one the source computes.
+        """
+        return self._all_values(4) if version is None else self._values(4, version)
+
+    def default_at(self, version: Version | None) -> str | None:
+        """The default as text; None where it is computed, or several may hold."""
+        values = self.defaults_at(version)
+        return values[0] if len(values) == 1 and values[0] != "?" else None
+
+    def choices_at(self, version: Version | None) -> tuple[str, ...] | None:
+        """The values it accepts in ``version`` (the newest release where unknown); None where any text goes or it is unknown."""
+        found = self._values(5, version or self._newest)
+        if self._fields[6] or not all(found) or any(value in {"-", "?"} for value in found):
+            return None
+        return tuple(dict.fromkeys(choice for value in found for choice in value.split(",")))
+
+    @property
+    def constraints(self) -> dict[str, float]:
+        """Bounds of a number by comparison: ``{"ge": 1.0}``."""
+        pairs = (part.split("=") for part in self._fields[8].split())
+        return {name: float(value) for name, value in pairs}
+
+    @property
+    def _newest(self) -> Version | None:
+        return self._scanned[-1] if self._scanned else None
+
+    def _accepted(self, release: Version, written: str) -> bool:
+        if not any(release in interval for interval in self.intervals):
+            return False
+        return not written or any(
+            s.text == written and any(release in interval for interval in s.accepted) for s in self.spellings
+        )
+
+    def _all_values(self, field: int) -> tuple[str, ...]:
+        values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]
+        return tuple(dict.fromkeys(values))
+
+    def _values(self, field: int, version: Version | None) -> tuple[str, ...]:
+        """The values of a history that may hold in ``version``, oldest first."""
+        text = self._fields[field]
+        if "|" not in text or version is None:
+            return self._all_values(field)[-1:]
+        epochs: list[tuple[Version | None, str]] = []
+        for part in text.split("|"):
+            start, colon, value = part[1:].partition(":") if part[:1] == "@" else ("", "", part)
+            epochs.append((_version(start) if colon else None, value))
+        around = _around(self._scanned, version) or (self._scanned[0 if version < self._scanned[0] else -1],)
+        found = ([value for start, value in epochs if start is None or start <= release][-1] for release in around)
+        return tuple(dict.fromkeys(found))
+
+
+def _around(scanned: tuple[Version, ...], version: Version) -> tuple[Version, ...] | None:
+    """The scanned release that ``version`` is, or the two it lies between; None outside what was scanned."""
+    if version < scanned[0] or version > scanned[-1]:
+        return None
+    from bisect import bisect_left
+
+    position = bisect_left(scanned, version)
+    return (version,) if scanned[position] == version else (scanned[position - 1], scanned[position])
+
+
+def _possible(flag: Flag, written: str, version: Version | None) -> bool:
+    """Whether ``version`` (the newest release where it is unknown) may accept the spelling."""
+    return flag.in_newest(written) if version is None else flag.presence(version, written) is not Presence.ABSENT
+
+
+class FlagTable:
+    """The flags of one engine (or its environment variables: a variable is a flag whose spelling is its name).
+
+    ``parser`` says how the engine reads options: ``flexible`` (vLLM: argparse where ``_`` may stand for ``-``), ``argparse``,
+    ``clap``, ``click`` or ``environment``. ``scanned``: the releases, oldest first.
+    """
+
+    __slots__ = ("_flags", "_index", "_lines", "engine", "parser", "scanned")
+
+    def __init__(self, text: str) -> None:
+        lines = text.split("\n")
+        self.engine = lines[1].partition("\t")[2]
+        self.parser = lines[2].partition("\t")[2]
+        self.scanned = tuple(map(_version, lines[3].partition("\t")[2].split()))
+        self._lines = lines
+        self._flags: dict[int, Flag] = {}
+        index: dict[str, int] = {}
+        for number in range(len(lines) - 2, 3, -1):  # backwards, so that a canonical name wins over an alias
+            names = lines[number].partition("\t")[0]
+            for name in names.split(",")[1:]:
+                index.setdefault(name.partition("@")[0].removeprefix("!"), number)
+        for number in range(4, len(lines) - 1):
+            index[lines[number].partition("\t")[0].partition(",")[0]] = number
+        self._index = index
+
+    def __len__(self) -> int:
+        return len(self._lines) - 5
+
+    def flag(self, name: str) -> Flag | None:
+        """The flag with the canonical name or alias ``name``, whatever release has it."""
+        return self[name] if name in self._index else None
+
+    def __getitem__(self, name: str) -> Flag:
+        """As :meth:`flag`; ``KeyError`` for a name that no release has."""
+        number = self._index[name]
+        found = self._flags.get(number)
+        if found is None:
+            found = self._flags[number] = Flag(self._lines[number], self.scanned)
+        return found
+
+    def spelled(self, written: str) -> str:
+        """``written`` as the parser looks it up: what stands before ``=`` or ``.``, with ``_`` read as ``-`` where it may."""
+        name = written.partition("=")[0]
+        if self.parser == "flexible" and name.startswith("-"):
+            name = name.partition(".")[0]
+            return name.replace("_", "-") if name.startswith("--") else name
+        return name
+
+    def candidates(self, written: str, version: Version | None) -> tuple[str, ...]:
+        """The spellings of which ``written`` is a beginning, among those that ``version`` (or the newest release) may accept."""
+        prefix = self.spelled(written)
+        if not prefix.startswith("--") or len(prefix) < 3 or self.parser not in {"flexible", "argparse"}:
+            return ()
+        beginning = (name for name in self._index if name.startswith(prefix))
+        return tuple(sorted(name for name in beginning if _possible(self[name], name, version)))
+
+    def resolve(self, written: str, version: Version | None) -> tuple[Flag | None, bool]:
+        """(the flag that ``written`` means, whether as an abbreviation).
+
+        An exact spelling of any release first, then the unique prefix as argparse's ``allow_abbrev`` does, against the
+        flags of ``version`` (of the newest release where it is unknown). An ambiguous prefix is no flag: :meth:`candidates`.
+        """
+        flag = self.flag(self.spelled(written))
+        if flag is not None:
+            return flag, False
+        found = self.candidates(written, version)
+        return (self.flag(found[0]), True) if len(found) == 1 else (None, False)
+
+    def nearest(self, written: str) -> str | None:
+        """The spelling of the newest release that is most like ``written``; None if none is much like it."""
+        from difflib import get_close_matches  # lazy: only for findings
+
+        present = [name for name in self._index if self[name].in_newest(name)]
+        found = get_close_matches(self.spelled(written), sorted(present), n=1, cutoff=0.7)
+        return found[0] if found else None
+
+    def names(self) -> tuple[str, ...]:
+        """Every canonical name, in order."""
+        return tuple(line.partition("\t")[0].partition(",")[0] for line in self._lines[4:-1])
+
+
+_TABLES: dict[str, FlagTable] = {}
+
+
+def _load(name: str) -> FlagTable:
+    found = _TABLES.get(name)
+    if found is None:
+        path = __file__.rpartition("flags.py")[0] + f"data/{name}.tsv"
+        with open(path, encoding="utf-8", newline="\n") as file:
+            found = _TABLES[name] = FlagTable(file.read())
+    return found
+
+
+def flag_table(engine: str) -> FlagTable:
+    """The flags of ``vllm``, ``sglang``, ``trtllm``, ``tgi`` or ``dynamo``; ``FileNotFoundError`` for another."""
+    return _load(f"{engine}.flags")
+
+
+def environment_table(engine: str) -> FlagTable:
+    """The environment variables of ``vllm`` or ``sglang`` by release, in the same form."""
+    return _load(f"{engine}.environment")

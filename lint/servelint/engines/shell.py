@@ -1,0 +1,186 @@
+"""The programs that a container starts: from its ``command`` and ``args``, through any shell, to simple commands.
+
+Kubernetes' ``$(NAME)`` is expanded first, from the container's own environment, as the kubelet does; then, where the program
+is a shell with ``-c``, its script is taken apart. Nothing is executed. Every word keeps its place in the source.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from servelint.engines.command import Program, Word
+from servelint.engines.mapped_text import MappedText, Piece
+from servelint.source.nodes import ScalarNode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from servelint.engines.shell_variables import RawWord
+    from servelint.facts import Fact
+    from servelint.source.nodes import Document, Node
+
+SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh"))
+WRAPPERS = frozenset(
+    (
+        "busybox", "catatonit", "command", "dumb-init", "env", "exec", "ionice", "nice", "nohup", "numactl", "setsid", "stdbuf",
+        "sudo", "taskset", "time", "timeout", "tini", "unbuffer",
+    )
+)  # fmt: skip
+"""Programs that run the one named behind their own options."""
+_DEEPEST = 4  # shells within shells
+_LEFT = re.compile(r"\$\(([A-Za-z_]\w*)\)")
+
+
+def programs(
+    document: Document,
+    command: Sequence[Node],
+    args: Sequence[Node],
+    environment: Mapping[str, Fact[str]],
+    node: Node | None = None,
+) -> tuple[Program, ...]:
+    """What a container with these ``command`` and ``args`` items runs, in order of the text.
+
+    ``environment`` maps the names that are set to facts of their values; a name it does not have may still be set by the image
+    or by a controller. ``node`` stands for the program where the container gives no words at all. Items that are no scalars
+    are left out.
+    """
+    words = tuple(_item(item, environment) for item in (*command, *args) if isinstance(item, ScalarNode))
+    return _programs(document, words, environment, node, entrypoint=not command)
+
+
+def programs_of_text(
+    document: Document, node: ScalarNode, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None
+) -> tuple[Program, ...]:
+    """The programs of a shell script that is the value of ``node``; ``positional`` are the words its ``$@`` stands for."""
+    return _script(document, node, MappedText(node.text), environment, positional, 0)
+
+
+def program_name(word: Word) -> str:
+    """The name of a program without its directories."""
+    return word.text.rpartition("/")[2]
+
+
+def _programs(
+    document: Document, words: tuple[Word, ...], environment: Mapping[str, Fact[str]], node: Node | None, *, entrypoint: bool
+) -> tuple[Program, ...]:
+    script = _script_index(words)
+    if script is None:
+        own = words[0].node if words else node
+        return (Program(words, False, document, own, entrypoint),)
+    word = words[script]
+    text = _kubelet_text(word.node.text, environment)[0]
+    return _script(document, word.node, text, environment, words[script + 2 :], 1)
+
+
+def _script_index(words: Sequence[Word | RawWord]) -> int | None:
+    """The index of the script in ``[wrapper …] sh [options] -c script``; None where no shell is given one."""
+    for index, word in enumerate(words):
+        name = word.text.rpartition("/")[2]
+        if name in SHELLS:
+            return _option_c(words, index + 1)
+        if index == 0 and name not in WRAPPERS:
+            return None
+    return None
+
+
+def _option_c(words: Sequence[Word | RawWord], index: int) -> int | None:
+    found = False
+    while index < len(words):
+        text = words[index].text
+        if text in {"--", "-"}:
+            index += 1
+            break
+        if text[:1] not in {"-", "+"} or len(text) < 2:
+            break
+        if not text.startswith("--"):
+            found = found or "c" in text[1:]
+            if text[-1] in "oO" and index + 1 < len(words) and words[index + 1].text[:1].isalpha():
+                index += 1  # the name of a shell option: -o pipefail, -euo pipefail
+        index += 1
+    return index if found and index < len(words) else None
+
+
+def _item(node: ScalarNode, environment: Mapping[str, Fact[str]]) -> Word:
+    """An item of an exec list as the program receives it."""
+    if "$" not in node.text:
+        return Word(node.text, node.span, node, True, start=0, end=len(node.text))
+    text, unresolved, expanded = _kubelet_text(node.text, environment)
+    return Word(text.text, node.span, node, True, unresolved, expanded, 0, len(node.text))
+
+
+def _kubelet_text(value: str, environment: Mapping[str, Fact[str]]) -> tuple[MappedText, str, bool]:
+    """(``value`` with ``$(NAME)`` expanded, the first name that is not known, whether anything was expanded).
+
+    A name that is not in ``environment`` stays as written: it may be one that a controller injects.
+    Source: ``k8s.io/kubernetes/third_party/forked/golang/expansion``.
+    """
+    pieces: list[Piece] = []
+    unresolved = ""
+    expanded = False
+    position = done = 0
+    while True:
+        position = value.find("$", position)
+        if position < 0 or position + 1 == len(value):
+            break
+        following = value[position + 1]
+        end = value.find(")", position) if following == "(" else -1
+        replacement = "$" if following == "$" else None
+        stop = position + 2
+        if end > 0:
+            name = value[position + 2 : end]
+            stop = end + 1
+            fact = environment.get(name)
+            if fact is not None and fact.is_known:
+                replacement = fact.value
+                expanded = True
+                left = _LEFT.search(replacement)  # its own value refers to a variable that nothing here sets
+                unresolved = unresolved or (left.group(1) if left is not None else "")
+            elif fact is not None or name.isidentifier():
+                unresolved = unresolved or name
+        if replacement is not None:
+            pieces += (Piece(value[done:position], done, position, True), Piece(replacement, position, stop, False))
+            done = stop
+        position = stop
+    if not pieces:
+        return MappedText(value), unresolved, False
+    pieces.append(Piece(value[done:], done, len(value), True))
+    return MappedText.of(pieces), unresolved, expanded
+
+
+def _script(
+    document: Document,
+    node: ScalarNode,
+    text: MappedText,
+    environment: Mapping[str, Fact[str]],
+    positional: tuple[Word, ...] | None,
+    level: int,
+) -> tuple[Program, ...]:
+    from servelint.engines.shell_lexer import simple_commands  # lazy: many containers have no shell
+    from servelint.engines.shell_variables import Variables
+
+    found: list[Program] = []
+    for words in simple_commands(text.text, Variables(environment, positional)):
+        inner = _script_index(words) if level < _DEEPEST else None
+        script = words[inner] if inner is not None else None
+        if inner is not None and script is not None and not isinstance(script, Word):
+            nested = MappedText.of([_located(text, piece) for piece in script.pieces])
+            given = tuple(_word(document, node, text, word) for word in words[inner + 2 :])
+            found += _script(document, node, nested, environment, given, level + 1)
+            continue
+        placed = tuple(_word(document, node, text, word) for word in words)
+        found.append(Program(placed, True, document, node))
+    return tuple(found)
+
+
+def _located(text: MappedText, piece: Piece) -> Piece:
+    start, end, literal = text.locate(piece.start, piece.end)
+    return Piece(piece.text, start, end, literal and piece.literal and end - start == len(piece.text))
+
+
+def _word(document: Document, node: ScalarNode, text: MappedText, word: RawWord | Word) -> Word:
+    if isinstance(word, Word):
+        return word
+    start, end, literal = text.locate(word.start, word.end)
+    span = node.source_span(document.source, start, end)
+    return Word(word.text, span, node, False, word.variable, word.expanded or not literal, start, end)

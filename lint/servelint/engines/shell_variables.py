@@ -1,0 +1,95 @@
+"""The variables of a shell script, as far as its text and the container's environment settle them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from servelint.engines.command import Word
+    from servelint.engines.mapped_text import Piece
+    from servelint.facts import Fact
+
+
+class RawWord(NamedTuple):
+    """A word of a script: its text after expansion, and its stretch of the script, quotes included.
+
+    ``variable``: an unresolved variable (or substitution, as written) in it. ``expanded``: a variable's value is part of it.
+    ``pieces``: what it was made of, in offsets of the script.
+    """
+
+    text: str
+    start: int
+    end: int
+    pieces: tuple[Piece, ...]
+    variable: str = ""
+    expanded: bool = False
+
+
+class Unset:
+    """The state of a variable that nothing sets: neither the script nor the environment as it is written."""
+
+
+UNSET = Unset()
+Value = str | Unset | None
+"""A variable's value; None where it is set to what cannot be told."""
+
+
+_BUDGET = 1_000_000  # characters of expanded values in one script: doubling variables must not fill the memory
+_LONGEST_VALUE = 100_000
+
+
+class Variables:
+    """Shell variables in order of execution. What a branch, a loop or a function may have set is not known afterwards."""
+
+    __slots__ = ("_arrays", "_budget", "_environment", "_values", "positional")
+
+    def __init__(self, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None) -> None:
+        self._environment = environment
+        self._values: dict[str, Value] = {}
+        self._arrays: dict[str, tuple[RawWord, ...] | None] = {}
+        self._budget = _BUDGET
+        self.positional = positional
+
+    def spend(self, characters: int) -> bool:
+        """Take from the script's budget for expansion; False once it is used up."""
+        self._budget -= characters + 1
+        return self._budget >= 0
+
+    def get(self, name: str) -> Value:
+        if name in self._values:
+            return self._values[name]
+        fact = self._environment.get(name)
+        if fact is None:
+            return UNSET
+        return fact.value if fact.is_known else None
+
+    def array(self, name: str) -> tuple[RawWord, ...] | None:
+        """The elements of an array of the script; None where there is none or they cannot be told."""
+        return self._arrays.get(name)
+
+    def assign(self, name: str, value: Value, *, append: bool, conditional: bool) -> None:
+        """``name=value``. ``conditional``: it may not be executed, so unless it changes nothing, the value is lost."""
+        old = self.get(name)
+        if append:
+            value = (old if isinstance(old, str) else "") + value if isinstance(value, str) and old is not None else None
+        if isinstance(value, str) and len(value) > _LONGEST_VALUE:
+            value = None
+        self._values[name] = value if not conditional or value == old else None
+
+    def assign_array(self, name: str, words: tuple[RawWord, ...], *, append: bool, conditional: bool) -> None:
+        old = self._arrays.get(name, ())
+        if conditional or old is None:
+            self._arrays[name] = None
+        else:
+            self._arrays[name] = (*old, *words) if append else words
+
+    def forget(self, name: str) -> None:
+        """``name`` is set to something that the text does not say."""
+        self._values[name] = None
+        if name in self._arrays:
+            self._arrays[name] = None
+
+    def unset(self, name: str, *, conditional: bool) -> None:
+        self._values[name] = None if conditional else UNSET

@@ -1,0 +1,109 @@
+"""Values of an engine's arguments as facts: numbers, sizes and switches, or unknown with the reason."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from servelint.deployment import Pool
+from servelint.engines.argument_writer import ArgumentWriter
+from servelint.facts import Fact, Origin, OriginKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from servelint.engines.command import Argument, Command
+
+_DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
+_BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SIZE = re.compile(r"(\d+)(\.\d+)?([kmgtKMGT])")
+_INTEGER = re.compile(r"[+-]?\d+")
+
+
+def fact_name(field: str) -> str:
+    """The dotted path that people see for a field of :class:`Pool`."""
+    name: str = Pool.__dataclass_fields__[field].default.name
+    return name
+
+
+def integer(text: str) -> int:
+    """A whole number as Python's ``int`` reads it (blanks around it are allowed); ``ValueError`` for anything else."""
+    stripped = text.strip()
+    if _INTEGER.fullmatch(stripped) is None or len(stripped) > 20:
+        raise ValueError(f"{text!r} is no whole number")
+    return int(stripped)
+
+
+def human_readable_integer(text: str) -> int:
+    """``4096``, ``32k`` = 32000, ``32K`` = 32768, ``25.6k`` = 25600; ``ValueError`` for anything else.
+
+    Lower-case suffixes are powers of 1000, upper-case ones of 1024 (no decimals there).
+    Source: ``human_readable_int`` in vllm/engine/arg_utils.py 0.8.5 to 0.19.1, vllm/utils/argparse_utils.py since.
+    """
+    match = _SIZE.fullmatch(text.strip())
+    if match is None:
+        return integer(text)
+    whole, fraction, suffix = match.groups()
+    if len(whole) > 20:
+        raise ValueError(f"{text!r} is no whole number")
+    if suffix in _DECIMAL:
+        return int(float(whole + (fraction or "")) * _DECIMAL[suffix])
+    if fraction:
+        raise ValueError(f"{text!r}: decimals are not allowed with {suffix}; {text.strip().lower()} would be")
+    return int(whole) * _BINARY[suffix]
+
+
+class ArgumentFacts:
+    """Makes facts of the arguments of one command."""
+
+    def __init__(self, command: Command, environment: Mapping[str, Fact[str]]) -> None:
+        self.command = command
+        self._environment = environment
+
+    def read(self, field: str, argument: Argument, parse: Callable[[str], Any]) -> Fact[Any]:
+        """The fact that ``argument`` states for the pool's ``field``. ``parse`` raises ``ValueError`` with the reason."""
+        name = fact_name(field)
+        if argument.value_is_unknown:
+            return self.unresolved(name, argument)
+        origin = self.origin(argument)
+        if argument.value is None:
+            return Fact.unknown(name, f"{argument.written} has no value", origin=origin)
+        try:
+            value = parse(argument.value)
+        except ValueError as error:
+            reason = f"{argument.written}: {error}"
+            return Fact.unknown(name, reason + self._unexpanded(argument), origin=origin)
+        return Fact.known(name, value, origin, ArgumentWriter(self.command, argument))
+
+    def known(self, field: str, argument: Argument, value: Any) -> Fact[Any]:
+        return Fact.known(fact_name(field), value, self.origin(argument), ArgumentWriter(self.command, argument))
+
+    def unknown(self, field: str, argument: Argument, reason: str, remedy: str = "") -> Fact[Any]:
+        return Fact.unknown(fact_name(field), reason, remedy, self.origin(argument))
+
+    def origin(self, argument: Argument) -> Origin:
+        text = argument.written or (argument.value or "")
+        return Origin(OriginKind.FILE, text, self.command.place_of(argument))
+
+    def unresolved(self, name: str, argument: Argument) -> Fact[Any]:
+        """The value holds a variable that the manifest does not settle."""
+        variable = argument.words[-1].variable
+        origin = self.origin(argument)
+        if not variable.isidentifier():
+            what = "stands for a value to be filled in" if variable[0] == "<" else "is computed when the container starts"
+            shown = "$@" if variable == "@" else variable
+            return Fact.unknown(name, f"{shown} {what}", "write the value itself", origin)
+        fact = self._environment.get(variable)
+        reason = f"${variable} is not set in this manifest"
+        if fact is not None and not fact.is_known and fact.reason:
+            reason = f"${variable}: {fact.reason}"
+        elif fact is not None and fact.is_known:
+            reason = f"${variable} is changed by the script"
+        return Fact.unknown(name, reason, f"set {variable} to a literal in the container's env", origin)
+
+    def _unexpanded(self, argument: Argument) -> str:
+        """What to add where a shell's variable stands in a list that no shell reads."""
+        if self.command.program.shell or not argument.value or not argument.value.startswith("$"):
+            return ""
+        variable = argument.value[1:].strip("{}")
+        return f" (no shell expands it here: write $({variable}))" if variable.isidentifier() else ""
