@@ -1,0 +1,1 @@
+"""Facts about models, accelerators and instance types, with their sources."""

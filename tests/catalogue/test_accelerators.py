@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import json
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import given, strategies as st
+
+from servelint.catalogue import accelerators, data_files
+from servelint.facts import UnknownFact
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+H100 = "H100-SXM5-80GB"
+A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        # nvidia.com/gpu.product of GPU feature discovery
+        ("NVIDIA-H100-80GB-HBM3", [H100]),
+        ("Tesla-T4", ["T4"]),
+        ("Tesla-T4-SHARED", ["T4"]),
+        ("NVIDIA-H200", ["H200-SXM-141GB"]),
+        ("NVIDIA-A100-SXM4-40GB", ["A100-SXM4-40GB"]),
+        ("NVIDIA-GH200-480GB", ["GH200-96GB"]),
+        # labels no list has: understood word by word
+        ("NVIDIA-A100-80GB-PCIe", ["A100-PCIE-80GB"]),
+        ("NVIDIA-GeForce-RTX-5090", ["RTX 5090"]),
+        ("NVIDIA-H200-NVL", ["H200-NVL-141GB"]),
+        # cloud names
+        ("nvidia-h100-80gb", [H100]),
+        ("nvidia-h100-mega-80gb", [H100]),
+        ("nvidia-tesla-a100", ["A100-SXM4-40GB"]),
+        ("nvidia-tesla-v100", ["V100-SXM2-16GB", "V100-SXM2-32GB"]),
+        ("tpu-v5-lite-podslice", ["TPU v5e"]),
+        # device names
+        ("NVIDIA H100 80GB HBM3", [H100]),
+        ("AMD Instinct MI300X OAM", ["MI300X"]),
+        # accelerator_type of Ray
+        ("A10G", ["A10G"]),
+        ("AMD-Instinct-MI300X-OAM", ["MI300X"]),
+        ("Ascend910B", ["Ascend 910B"]),
+        ("A100-40G", ["A100-SXM4-40GB", "A100-PCIE-40GB"]),
+        # short names
+        ("h100", [H100, "H100-PCIE-80GB", "H100-NVL-94GB"]),
+        ("H100-80GB", [H100, "H100-PCIE-80GB"]),
+        ("A100", A100S),
+        ("H200", ["H200-SXM-141GB", "H200-NVL-141GB"]),
+        ("rtx4090", ["RTX 4090"]),
+        ("l40s", ["L40S"]),
+        ("L40", ["L40"]),
+        ("A10", ["A10"]),
+        # resources
+        ("habana.ai/gaudi", ["Gaudi2", "Gaudi3"]),
+        # names that mean nothing here
+        ("", []),
+        ("gpu", []),
+        ("nvidia", []),
+        ("80GB", []),
+        ("rtx", []),
+        ("sxm5", []),
+        ("true", []),
+        ("h100-pool", []),
+        ("RTX 6000", []),
+        ("A100-64GB", []),
+        ("H100-SXM5-40GB", []),
+    ],
+)
+def test_names(text: str, expected: list[str]) -> None:
+    found = [one.name for one in accelerators.find_all(text)]
+    assert found == expected
+    one = accelerators.find(text)
+    assert (one.name if one else None) == (expected[0] if expected else None)
+    assert [one.name for one in accelerators.find_all(text.upper())] == expected
+
+
+def test_every_entry_loads_and_names_itself() -> None:
+    names = accelerators.names()
+    assert len(names) == len(set(names)) == 53
+    for name in names:
+        found = accelerators.find_all(name)
+        assert [one.name for one in found] == [name]
+        one = found[0]
+        assert str(one) == name
+        assert one.source
+        assert "recalled" not in " ".join(one.notes).replace("recalled, unverified", "")
+        if one.visible_bytes is not None:
+            assert one.memory_gb is not None
+            low, mid, high = one.visible_bytes
+            assert 0 < low <= mid <= high <= one.memory_gb * 2**30
+        assert all(value > 0 for value in one.peak_flops.values())
+        assert all(one.peak_flops_highest[dtype] >= value for dtype, value in one.peak_flops.items())
+
+
+def test_measured_memory_is_the_measured_range() -> None:
+    one = accelerators.find(H100)
+    assert one is not None
+    assert one.visible_measured
+    assert [round(value / 2**30, 2) for value in one.memory()] == [79.11, 79.18, 79.25]
+
+
+def test_unmeasured_memory_is_bounded_by_the_marketed_size() -> None:
+    one = accelerators.find("A30")
+    assert one is not None
+    assert not one.visible_measured
+    # A30s show about 23.5 GiB; a GDDR6 board of that size with error correction shows 22.0 (L4).
+    assert one.memory().low < 22.0 * 2**30 < 23.5 * 2**30 < one.memory().high
+
+
+@pytest.mark.parametrize(
+    ("name", "call"),
+    [
+        ("V100-SXM2-32GB", "bandwidth"),  # recalled
+        ("A10G", "flops"),  # absent
+        ("TPU v7x", "memory"),  # absent
+        ("MI308X", "memory"),  # disputed
+        ("H20-3e", "bandwidth"),  # disputed
+    ],
+)
+def test_what_no_source_gives_is_unknown(name: str, call: str) -> None:
+    one = accelerators.find(name)
+    assert one is not None
+    calls: dict[str, Callable[[], object]] = {
+        "bandwidth": one.bandwidth,
+        "memory": one.memory,
+        "flops": partial(one.flops, "fp16"),
+    }
+    with pytest.raises(UnknownFact, match=name):
+        calls[call]()
+
+
+def test_a_disputed_peak_still_bounds() -> None:
+    one = accelerators.find("B300")
+    assert one is not None
+    assert "int8" not in one.peak_flops
+    assert one.flops("int8", highest=True) == 4500e12
+    with pytest.raises(UnknownFact):
+        one.flops("int8")
+
+
+def test_values_are_per_device() -> None:
+    one = accelerators.find("MI250X")
+    assert one is not None
+    assert (one.devices_per_unit, one.memory_gb, one.flops("fp16")) == (2, 64, 383e12 / 2)
+
+
+@pytest.mark.parametrize(
+    ("text", "device", "memory_gb", "compute", "bandwidth", "seen_gib"),
+    [
+        # what torch shows on such slices: 4.75 GiB, 16.0 GiB
+        ("A100-SXM4-40GB-MIG-1g.5gb-SHARED", "A100-SXM4-40GB", 5, 1 / 7, 1 / 8, 4.75),
+        ("NVIDIA H200 MIG 1g.18gb", "H200-SXM-141GB", 18, 1 / 7, 1 / 8, 16.0),
+        ("NVIDIA-H100-80GB-HBM3-MIG-3g.40gb", H100, 40, 3 / 7, 4 / 8, 39.25),
+        ("NVIDIA-H100-80GB-HBM3-MIG-1g.10gb.me", H100, 10, 1 / 7, 1 / 8, 9.62),
+        ("NVIDIA-A100-SXM4-80GB-MIG-7g.80gb", "A100-SXM4-80GB", 80, 1, 1, 79.15),
+        ("NVIDIA-A30-MIG-2g.12gb", "A30", 12, 2 / 4, 2 / 4, 11.7),
+    ],
+)
+def test_mig_slices(text: str, device: str, memory_gb: float, compute: float, bandwidth: float, seen_gib: float) -> None:
+    (part,) = accelerators.find_all(text)
+    whole = accelerators.find(device)
+    assert whole is not None
+    assert part.slice_of == device
+    assert part.memory_gb == memory_gb
+    assert part.flops("bf16") == pytest.approx(whole.flops("bf16") * compute)
+    assert part.bandwidth() == pytest.approx(whole.bandwidth() * bandwidth)
+    assert part.memory().low <= seen_gib * 2**30 <= part.memory().high
+    assert part.link_bytes_per_second is None
+
+
+@pytest.mark.parametrize(
+    "text", ["T4-MIG-1g.5gb", "NVIDIA-H100-80GB-HBM3-MIG-9g.80gb", "A100-SXM4-40GB-MIG-7g.80gb", "mig-1g.5gb"]
+)
+def test_no_such_slice(text: str) -> None:
+    assert accelerators.find_all(text) == ()
+
+
+def test_suggestions_look_at_aliases_too() -> None:
+    assert accelerators.suggest("NVIDIA-H100-80GB-HBM2")[0] == H100
+    assert H100 in accelerators.suggest("H1000")
+    assert accelerators.suggest("nothing like it") == []
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_answered(text: str) -> None:
+    for one in accelerators.find_all(text):
+        assert one.name
+
+
+@given(st.sampled_from(accelerators.names()), st.sampled_from([str.upper, str.lower, str.title]), st.sampled_from(" -_"))
+def test_spelling_does_not_matter(name: str, spell: Callable[[str], str], gap: str) -> None:
+    assert name in [one.name for one in accelerators.find_all(spell(name).replace("-", gap))]
+
+
+def test_the_table_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[int] = []
+    real = json.loads
+
+    def counting(data: bytes) -> object:
+        parsed.append(len(data))
+        return real(data)
+
+    data_files.document.cache_clear()
+    monkeypatch.setattr(json, "loads", counting)
+    accelerators.find("H100")
+    accelerators.find("A100")
+    assert len(parsed) == 1
+    assert parsed[0] < 100_000

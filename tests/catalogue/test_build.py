@@ -1,0 +1,200 @@
+"""The shipped data against the facts they are made from. Where those are not beside the project these tests are skipped."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from servelint.catalogue import accelerators, data_files, instances, models
+
+ROOT = Path(__file__).parents[2]
+FACTS = ROOT.parent / "shared" / "facts"
+DATA = ROOT / "lint" / "servelint" / "catalogue" / "data"
+
+pytestmark = pytest.mark.skipif(not FACTS.is_dir(), reason="the facts the catalogue is made from are not beside this checkout")
+
+
+@pytest.fixture(scope="module")
+def rows() -> dict[str, dict[str, Any]]:
+    lines = (FACTS / "models.jsonl").read_text().splitlines()
+    return {row["id"]: row for row in map(json.loads, lines)}
+
+
+def test_committed_files_are_what_the_tool_makes() -> None:
+    run = subprocess.run(
+        [sys.executable, str(ROOT / "tools/build_catalogue.py"), "--check"], capture_output=True, text=True, check=False
+    )
+    assert run.returncode == 0, run.stdout[-500:] + run.stderr
+    assert sum(path.stat().st_size for path in DATA.iterdir()) < 2_000_000
+
+
+def test_every_model_is_there(rows: dict[str, dict[str, Any]]) -> None:
+    assert {row.lower() for row in rows} <= {name.lower() for name in models.names()}
+
+
+def test_no_absent_field_is_shipped(rows: dict[str, dict[str, Any]]) -> None:
+    """What an entry has that its row does not state: from its whole config.json, or another name of a stated field."""
+    other_names = {"num_key_value_heads", "layer_types", "quantization_config", "num_experts_per_tok", "intermediate_size"}
+    for row in rows.values():
+        entry = models.entry(row["id"])
+        assert entry is not None
+        if entry.architecture is None or row["completeness"] == "full" or entry.id != row["id"]:
+            continue
+        assert set(entry.architecture.config) - set(row) <= other_names, row["id"]
+
+
+def test_stated_fields_are_shipped_unchanged(rows: dict[str, dict[str, Any]]) -> None:
+    for row in rows.values():
+        entry = models.entry(row["id"])
+        assert entry is not None
+        if entry.completeness in {"withheld", "size-only"} or entry.id != row["id"]:
+            continue
+        assert entry.architecture is not None
+        for field in (
+            "num_hidden_layers",
+            "hidden_size",
+            "num_attention_heads",
+            "num_key_value_heads",
+            "vocab_size",
+            "intermediate_size",
+        ):
+            if row.get(field) is not None:
+                assert entry.architecture.config[field] == row[field], (row["id"], field)
+
+
+def test_recalled_models_are_not_facts(rows: dict[str, dict[str, Any]]) -> None:
+    recalled = [row for row in rows.values() if row.get("derivation") == "recalled" or "recalled" in row["source"]]
+    assert len(recalled) == 3
+    for row in recalled:
+        entry = models.entry(row["id"])
+        assert entry is not None
+        assert entry.completeness == "withheld"
+    text = data_files.contents("models.records").decode()
+    assert text.count("recalled") == text.count("is recalled, unverified") == 3
+
+
+def test_sizes_agree_with_exact_published_totals(rows: dict[str, dict[str, Any]]) -> None:
+    """Within 1 %, or explained: an extra layer or copy in the total, packed words, or a settled disagreement."""
+    compared = 0
+    for row in rows.values():
+        entry = models.entry(row["id"])
+        assert entry is not None
+        hub = row.get("params_hf") or {}
+        if entry.architecture is None or entry.architecture.parameters is None or not hub.get("value") or entry.id != row["id"]:
+            continue
+        if hub["rounded"] or "hub_packed" in entry.figures or entry.check.startswith("settled"):
+            continue
+        size = entry.architecture.parameters
+        extra = entry.figures.get("mtp", 0)
+        copy = (row.get("vocab_size") or 0) * (row.get("hidden_size") or 0) if row.get("tie_word_embeddings") is not False else 0
+        assert any(abs(size + more - hub["value"]) <= 0.01 * hub["value"] for more in (0, extra, copy)), row["id"]
+        compared += 1
+    assert compared > 250
+
+
+def test_recalled_fields_of_accelerators_are_null_with_a_note() -> None:
+    entries = yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]
+    assert [entry["name"] for entry in entries] == accelerators.names()
+    checked = 0
+    for entry in entries:
+        one = accelerators.find(entry["name"])
+        assert one is not None
+        for mark in entry.get("recalled_fields", ()):
+            field, _, part = mark.partition(".")
+            notes = " ".join(one.notes)
+            if field == "memory_bandwidth_gb_s":
+                assert one.bandwidth_bytes_per_second is None
+                assert "bandwidth recalled" in notes
+            elif field == "dense_peak_tflops":
+                assert part not in one.peak_flops if part else not one.peak_flops
+                assert "peak recalled" in notes
+            elif field == "torch_visible_total_gib":
+                assert not one.visible_measured or part == "range"
+                assert "visible memory recalled" in notes
+            elif field == "compute_capability":
+                assert one.compute_capability is None
+            elif field == "interconnect":
+                assert one.link_bytes_per_second is None
+                assert one.has_nvlink in {None, False}
+            else:
+                assert field in {"tdp_w", "aliases", "aliases (NVIDIA-A100-80GB-PCIe)", "device_names"}
+            checked += 1
+    assert checked > 50
+
+
+def test_shipped_values_of_accelerators_are_the_facts() -> None:
+    for entry in yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]:
+        one = accelerators.find(entry["name"])
+        assert one is not None
+        units = one.devices_per_unit
+        if one.bandwidth_bytes_per_second is not None:
+            assert one.bandwidth_bytes_per_second * units == pytest.approx(entry["memory_bandwidth_gb_s"] * 1e9)
+        for dtype, value in one.peak_flops.items():
+            assert value * units == pytest.approx(entry["dense_peak_tflops"][dtype] * 1e12)
+        reading = entry.get("torch_visible_total_gib")
+        if one.visible_measured:
+            assert reading is not None
+            assert one.memory().mid == pytest.approx(reading["value"] * 2**30)
+        elif reading:  # a recalled or analogous figure must lie within what is derived
+            assert one.memory().low <= reading["value"] * 2**30 <= one.memory().high
+
+
+def test_every_sourced_name_of_an_accelerator_finds_it() -> None:
+    missing = []
+    for entry in yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]:
+        for alias in [alias for aliases in entry.get("aliases", {}).values() for alias in aliases]:
+            found = accelerators.find_all(alias.partition(": ")[2] or alias)
+            missing += [alias] if entry["name"] not in [one.name for one in found] else []
+    assert missing == ["HL-325L"]  # recalled, and no words of the name
+
+
+def test_recalled_fields_of_instances_are_null() -> None:
+    entries = yaml.safe_load((FACTS / "instances.yaml").read_text())["instances"]
+    assert sorted((entry["type"] for entry in entries), key=str.lower) == instances.names()
+    for entry in entries:
+        found = instances.find(entry["type"])
+        assert found is not None
+        if "recalled_fields" in entry:
+            assert found.vcpus is found.memory_mib is found.network_gbps is None
+        else:
+            assert found.vcpus == entry.get("vcpus")
+            assert found.network_gbps == entry.get("network_gbps")
+        assert found.usd_per_hour == (entry.get("on_demand_usd_per_hour") or {}).get("value")
+        assert found.accelerator == entry["accelerator"]
+
+
+def test_class_defaults_agree_with_the_facts(rows: dict[str, dict[str, Any]]) -> None:
+    """The facts took some class defaults from an earlier release, by instantiating the classes."""
+    compared = 0
+    for row in rows.values():
+        line = data_files.line_of("class_defaults.records", row.get("text_model_type") or row.get("model_type") or "")
+        for field, value in (row.get("class_defaults") or {}).get("values", {}).items():
+            constant = json.loads(line).get(field) if line else None
+            if constant is not None and row["model_type"] not in {"gpt2", "mpt"}:  # those read the field's old name
+                assert constant == value, (row["id"], field)
+                compared += 1
+    assert compared > 8
+
+
+def test_packed_configurations_expand_to_the_originals(rows: dict[str, dict[str, Any]]) -> None:
+    compared = 0
+    for row in rows.values():
+        if not row.get("config_file"):
+            continue
+        raw = json.loads((FACTS / row["config_file"]).read_text())
+        entry = models.entry(row["id"])
+        assert entry is not None
+        assert entry.architecture is not None
+        for field in ("modules_to_not_convert", "ignore", "exclude_modules", "quantized_layers"):
+            original = (raw.get("quantization_config") or {}).get(field)
+            if original:
+                shipped = (entry.architecture.quantization or {})[field]
+                assert shipped == original if isinstance(original, dict) else sorted(shipped) == sorted(original)
+                compared += 1
+    assert compared > 25
