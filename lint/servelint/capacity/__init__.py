@@ -1,0 +1,1 @@
+"""Memory, time and throughput of a pool: the engines' documented arithmetic, with intervals."""

@@ -1,0 +1,240 @@
+"""Accounting: what each engine takes from a device before the KV cache gets the rest, on one rank of one stage."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.capacity.activation import forward_peak, profiled_peak
+from servelint.capacity.limits import readings, step_limits, version_of
+from servelint.capacity.quantization import dtype_bytes
+from servelint.capacity.regimes import hull, regimes_of
+from servelint.capacity.step import GIB
+from servelint.capacity.tensors import Shards
+from servelint.estimate import Estimate
+
+if TYPE_CHECKING:
+    from servelint.capacity.layout import Layout
+    from servelint.capacity.regimes import Regime
+    from servelint.catalogue.accelerators import Accelerator
+    from servelint.deployment import Pool
+
+
+class Terms:
+    """What stands against the device of one rank, and the KV pool that is left, in bytes.
+
+    ``formulas``: how the budget, the activations and the pool come about. A plain class: it is made where start-up counts.
+    """
+
+    __slots__ = (
+        "activation",
+        "budget",
+        "calibrated",
+        "formulas",
+        "graphs",
+        "graphs_inside",
+        "inputs",
+        "overhead",
+        "pool",
+        "regime",
+    )
+
+    def __init__(
+        self,
+        *,
+        budget: Estimate,
+        activation: Estimate,
+        overhead: Estimate,
+        graphs: Estimate,
+        pool: Estimate,
+        regime: str,
+        formulas: tuple[str, str, str],
+        inputs: tuple[str, ...],
+        graphs_inside: bool = False,
+        calibrated: bool = False,
+    ) -> None:
+        self.budget = budget
+        self.activation = activation
+        self.overhead = overhead
+        self.graphs = graphs
+        self.pool = pool
+        self.regime = regime
+        self.formulas = formulas
+        self.inputs = inputs
+        self.graphs_inside = graphs_inside
+        self.calibrated = calibrated
+
+
+def _gib(low: float, mid: float, high: float) -> Estimate:
+    return Estimate(low * GIB, mid * GIB, high * GIB)
+
+
+def _share(device: Estimate, shares: tuple[float, ...]) -> Estimate:
+    """A share of the device, over all readings of the share; the first is the middle."""
+    return hull([device.times(share) for share in shares])
+
+
+def graph_bytes(pool: Pool, layers: int, sequences: Estimate) -> Estimate:
+    """CUDA graphs that vLLM captures.
+
+    0.51-1.85 GiB measured on H100 for the 51 default sizes (up to 512), about 0.32 + 0.018 GiB per layer; they share most of
+    their memory, so few sizes take less than in proportion: 0.09-0.4 GiB for one to four sequences.
+    """
+    if pool.enforce_eager.get(False):
+        return Estimate.exact(0.0)
+    largest = min(2 * sequences.mid, 512)
+    sizes = min(largest, 256) // 8 + max(0.0, largest - 256) // 16 + 3
+    middle = (0.32 + 0.018 * layers) * max(0.15, sizes / 51)
+    return _gib(0.4 * middle, middle, max(1.6 * middle, min(1.9, 1.9 * max(0.25, sizes / 51))))
+
+
+def _is_measured_device(accelerator: Accelerator, device: Estimate) -> bool:
+    return "h100" in accelerator.name.lower() and 78 * GIB < device.mid < 81 * GIB
+
+
+def _non_torch(regime: Regime, layout: Layout) -> Estimate:
+    if layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1):
+        return regime.grouped
+    return regime.staged if layout.pipeline > 1 else regime.alone
+
+
+def _vllm(
+    pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate, stage: int, layers: int
+) -> Terms:
+    """V1: ``requested = utilization × total``, ``KV = requested − weights − peak activation − non-torch`` and, since 0.20,
+    ``− CUDA-graph estimate`` (``vllm/v1/worker/gpu_worker.py`` ``determine_available_memory``; identity to 0.02 GiB in 60 of 61
+    logged start-ups of 0.19)."""
+    a = pool.architecture.value
+    element = max(dtype_bytes(pool), 1.0)
+    shards = Shards.of(layout)
+    tokens, sequences = step_limits(pool, accelerator)
+    version = version_of(pool)
+    graphs = graph_bytes(pool, layers, sequences)
+    first, last = stage == 0, stage == layout.pipeline - 1
+    stated = readings(pool.gpu_memory_utilization)
+    regimes = regimes_of(version)
+    budgets, peaks, overheads, pools, formula = [], [], [], [], ""
+    for regime in regimes:
+        peak, decided = profiled_peak(
+            a, regime, shards, tokens=tokens, sequences=sequences, element=element, first=first, last=last
+        )
+        formula = formula or decided
+        budget = _share(device, stated or (regime.utilization,))
+        overhead = _non_torch(regime, layout)
+        left = budget.minus(weights).minus(peak).minus(overhead)
+        budgets.append(budget)
+        peaks.append(peak)
+        overheads.append(overhead)
+        pools.append(left.minus(graphs) if regime.graphs_inside else left)
+    inside = regimes[0].graphs_inside
+    pool_formula = "budget − weights − activations − overhead" + (" − graphs" if inside else "")
+    left = hull(pools)
+    if pool.kv_cache_memory_bytes.is_known:
+        left, pool_formula = Estimate.exact(float(pool.kv_cache_memory_bytes.value)), "kv_cache_memory_bytes as stated"
+    plain_case = not pool.speculative.is_known and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
+    calibrated = all(r.fitted for r in regimes) and _is_measured_device(accelerator, device) and plain_case
+    share = ", ".join(map(str, stated)) if stated else f"{regimes[0].utilization} by default"
+    return Terms(
+        budget=hull(budgets),
+        activation=hull(peaks),
+        overhead=hull(overheads),
+        graphs=graphs,
+        pool=left,
+        regime=" or ".join(regime.name for regime in regimes),
+        formulas=("gpu_memory_utilization × device", formula, pool_formula),
+        inputs=(f"utilization {share}",),
+        graphs_inside=inside,
+        calibrated=calibrated,
+    )
+
+
+def _forward(pool: Pool, accelerator: Accelerator, layout: Layout) -> Estimate:
+    """Activations of one step; sequence parallelism spreads what tensor parallelism does not."""
+    a = pool.architecture.value
+    tokens, _ = step_limits(pool, accelerator)
+    spread = layout.sequence if layout.engine == "generic" else 1
+    peak = forward_peak(a, Shards.of(layout), tokens.mid / layout.prefill_context, max(dtype_bytes(pool), 1.0))
+    low = forward_peak(a, Shards.of(layout), tokens.low / layout.prefill_context, max(dtype_bytes(pool), 1.0))
+    return Estimate(0.5 * low / spread, peak, 2.5 * peak * tokens.high / tokens.mid)
+
+
+def _sglang(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
+    """``mem_fraction_static × memory`` holds weights and the KV pool; activations and graphs live in the rest
+    (``sglang/srt/model_executor/model_runner_kv_cache_mixin.py``; aisimulate pull request 263).
+
+    Without a fraction SGLang reserves ``512 + 1.5 × chunk + 128 × TP·PP + 2 × graph batch`` MiB, at least 10 GiB of a large GPU
+    (``server_args.py``); chunk and graph batch depend on the device and the version, hence the interval.
+    """
+    stated = readings(pool.gpu_memory_utilization)
+    reserved = 512 + 1.5 * 8192 + 128 * layout.tensor * layout.pipeline + 2 * 256
+    if device.mid > 60 * GIB:
+        reserved = max(reserved, 10 * 1024)
+    automatic = max(0.5, 1 - reserved / (device.mid / GIB * 1024))
+    budget = _share(device, stated or (automatic, automatic - 0.05, min(0.95, automatic + 0.05)))
+    overhead = _gib(0.3, 0.8, 2.5) if layout.world_size > 1 else _gib(0.2, 0.5, 1.2)
+    fraction = ", ".join(map(str, stated)) if stated else f"{automatic:.2f}, automatic"
+    return Terms(
+        budget=budget,
+        activation=_forward(pool, accelerator, layout),
+        overhead=overhead,
+        graphs=_gib(0.3, 1.5, 4.0),
+        pool=budget.minus(weights).minus(overhead),
+        regime="SGLang",
+        formulas=("mem_fraction_static × device", "one step, outside the static pool", "budget − weights − context"),
+        inputs=(f"fraction {fraction}",),
+    )
+
+
+def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
+    """``free_gpu_memory_fraction`` (0.9) of what weights and activations leave free is the KV pool (``KvCacheConfig``)."""
+    stated = readings(pool.gpu_memory_utilization)
+    share = Estimate.spanning(*map(float, stated or (0.9,)))
+    activation, overhead = _forward(pool, accelerator, layout), _gib(0.4, 1.5, 4.0)
+    free = device.minus(weights).minus(activation).minus(overhead)
+    pool_bytes = Estimate(*(f * s if f > 0 else f for f, s in zip(free, share, strict=True)))
+    budget = Estimate(*(d - max(0.0, f) * (1 - s) for d, f, s in zip(device, free, share, strict=True)))
+    left = "fraction × (device − weights − activations − overhead)"
+    return Terms(
+        budget=budget,
+        activation=activation,
+        overhead=overhead,
+        graphs=_gib(0.2, 1.0, 3.0),
+        pool=pool_bytes,
+        regime="TensorRT-LLM",
+        formulas=("device − (1 − fraction) × free", "one step", left),
+        inputs=(f"fraction {share.mid}",),
+    )
+
+
+def _plain(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
+    """An engine of which nothing is known but physics: weights, KV cache, one step's activations, a small overhead.
+
+    The budget is the stated utilization of the memory, or all of it. TGI warms up and keeps a margin it does not state.
+    """
+    stated = readings(pool.gpu_memory_utilization)
+    shares = stated or ((0.95, 0.85, 1.0) if layout.engine == "tgi" else (1.0,))
+    budget = _share(device, shares)
+    activation = _forward(pool, accelerator, layout)
+    overhead = _gib(0.1, 0.6, 2.5) if layout.world_size > 1 else _gib(0.1, 0.4, 1.0)
+    return Terms(
+        budget=budget,
+        activation=activation,
+        overhead=overhead,
+        graphs=Estimate.exact(0.0),
+        pool=budget.minus(weights).minus(activation).minus(overhead),
+        regime=layout.engine,
+        formulas=("utilization × memory", "widest layer of one step", "budget − weights − activations − overhead"),
+        inputs=(f"utilization {shares[0]}",),
+    )
+
+
+def terms_of(
+    pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate, stage: int, layers: int
+) -> Terms:
+    """What the pool's engine takes on one rank of stage ``stage`` with ``layers`` layers and ``weights`` bytes of them."""
+    if layout.engine == "vllm":
+        return _vllm(pool, accelerator, layout, device, weights, stage, layers)
+    if layout.engine == "sglang":
+        return _sglang(pool, accelerator, layout, device, weights)
+    if layout.engine == "trtllm":
+        return _trtllm(pool, accelerator, layout, device, weights)
+    return _plain(pool, accelerator, layout, device, weights)

@@ -1,0 +1,183 @@
+"""Memory: the budget of the worst GPU as the engine will account for it, and what a workload needs."""
+
+from __future__ import annotations
+
+from math import ceil
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.capacity import shape
+from servelint.capacity.accounting import Terms, terms_of
+from servelint.capacity.kv_cache import KvCache, kv_cache_of
+from servelint.capacity.limits import device_bytes, missing, step_limits, version_of, workload_tokens
+from servelint.capacity.step import Step, amount, gib
+from servelint.capacity.weights import weights_of
+from servelint.estimate import Estimate
+
+if TYPE_CHECKING:
+    from servelint.capacity.layout import Layout
+    from servelint.capacity.weights import Weights
+    from servelint.catalogue.accelerators import Accelerator
+    from servelint.deployment import Pool
+
+
+class MemoryBudget(NamedTuple):
+    """Bytes per GPU of the worst rank: one of the stage whose KV pool holds the fewest blocks.
+
+    ``device_bytes``: what the runtime reports; ``budget_bytes``: the engine's share of it; ``overhead_bytes``: memory outside
+    the framework's allocator (context, communicators) that counts against the budget; ``graphs_bytes``: CUDA graphs, inside
+    the budget where ``graphs_inside``; ``kv_pool_bytes``: what is left, negative where it does not fit.
+    ``kv_bytes_per_token``: of one more token in every layer that keeps tokens; ``kv_tokens``: tokens of one data-parallel rank as
+    the engine of that version logs them. ``used_bytes``: weights, activations, overhead, and the KV cache of the stated
+    workload. ``calibrated``: measured start-ups of this regime set the intervals.
+    """
+
+    device_bytes: Estimate
+    budget_bytes: Estimate
+    weights_bytes: Estimate
+    activation_bytes: Estimate
+    overhead_bytes: Estimate
+    graphs_bytes: Estimate
+    graphs_inside: bool
+    kv_pool_bytes: Estimate
+    kv_bytes_per_token: float
+    kv_tokens: Estimate
+    used_bytes: Estimate
+    calibrated: bool
+    stage: int
+    ranks: int
+    cache: KvCache
+    steps: tuple[Step, ...]
+
+    def request_bytes(self, tokens: int) -> float:
+        """KV cache of one request of ``tokens`` on this rank: whole blocks, sliding layers within their window."""
+        return self.cache.request_bytes(tokens)
+
+    def max_concurrency(self, tokens: int) -> Estimate:
+        """Requests of ``tokens`` whose KV cache fits into the whole replica at once."""
+        return Estimate(*(self.ranks * self.cache.requests(pool, tokens) for pool in self.kv_pool_bytes))
+
+    @property
+    def fixed_bytes(self) -> Estimate:
+        """All but the KV cache."""
+        total = self.weights_bytes.plus(self.activation_bytes).plus(self.overhead_bytes)
+        return total.plus(self.graphs_bytes) if self.graphs_inside else total
+
+
+def _logged_tokens(cache: KvCache, pool: Estimate, terms: Terms, longest: int | None) -> Estimate:
+    """Tokens of a pool as the engine logs them.
+
+    vLLM: blocks / groups × block size until 0.20; since 0.21 the concurrency at ``max_model_len`` times that length
+    (vllm-project/vllm issue 51041). Elsewhere: what a request of that length, or else a single token, takes.
+    """
+    values = []
+    for size in pool:
+        if not cache.groups or size <= 0:
+            values.append(0.0)
+        elif cache.paged and not (terms.graphs_inside and longest):
+            values.append(float(cache.blocks(size) // len(cache.groups) * cache.block_size * cache.context_ranks))
+        elif longest:
+            values.append(cache.requests(size, longest) * longest)
+        else:
+            values.append(size / cache.bytes_per_token if cache.bytes_per_token else 0.0)
+    return Estimate(*values)
+
+
+class _Stage:
+    __slots__ = ("cache", "number", "terms", "weights")
+
+    def __init__(self, number: int, weights: Estimate, terms: Terms, cache: KvCache) -> None:
+        self.number = number
+        self.weights = weights
+        self.terms = terms
+        self.cache = cache
+
+
+def _stages(pool: Pool, accelerator: Accelerator, layout: Layout, weights: Weights) -> list[_Stage]:
+    kinds = shape.layer_kinds(pool.architecture.value)
+    device = device_bytes(accelerator)
+    tokens, _ = step_limits(pool, accelerator)
+    stages: list[_Stage] = []
+    start = 0
+    for index, own in enumerate(weights.stages):
+        count = shape.stage_layers(layout.engine, len(kinds), layout.pipeline)[index]
+        cache = kv_cache_of(pool, layout, kinds[start : start + count], int(tokens.mid) * layout.pipeline)
+        start += count
+        terms = terms_of(pool, accelerator, layout, device, own, index, count)
+        stages.append(_Stage(index, own, terms, cache))
+    return stages
+
+
+def _blocks(stage: _Stage) -> float:
+    """How much a stage's pool holds: blocks, which is what the engine takes the minimum of over its stages."""
+    if not stage.cache.groups:
+        return float("inf")
+    return stage.terms.pool.mid / (
+        stage.cache.groups[0].page_bytes if stage.cache.paged else max(stage.cache.bytes_per_token, 1e-9)
+    )
+
+
+def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBudget:
+    """The budget of ``pool`` on ``accelerator`` under ``layout``. Raises :class:`UnknownFact` naming what is missing."""
+    if not pool.architecture.is_known:
+        missing(pool.architecture)  # without a shape there is no KV cache
+    weights = weights_of(pool, layout)
+    stages = _stages(pool, accelerator, layout, weights)
+    worst = min(stages, key=_blocks)
+    terms, cache = worst.terms, worst.cache
+    longest = pool.max_model_len.value if pool.max_model_len.is_known else None
+    fixed = worst.weights.plus(terms.activation).plus(terms.overhead)
+    used = fixed.plus(terms.graphs) if terms.graphs_inside else fixed
+    context = workload_tokens(pool)
+    if context is not None and pool.concurrency.is_known:
+        used = used.plus(ceil(pool.concurrency.value / layout.attention_ranks) * cache.request_bytes(context))
+    budget = MemoryBudget(
+        device_bytes(accelerator), terms.budget, worst.weights, terms.activation, terms.overhead, terms.graphs,
+        terms.graphs_inside, terms.pool, cache.bytes_per_token, _logged_tokens(cache, terms.pool, terms, longest), used,
+        terms.calibrated,
+        worst.number, layout.attention_ranks, cache, (),
+    )  # fmt: skip
+    return budget._replace(steps=(*weights.steps, *_steps(budget, terms, layout, accelerator, pool)))
+
+
+def _steps(b: MemoryBudget, terms: Terms, layout: Layout, accelerator: Accelerator, pool: Pool) -> tuple[Step, ...]:
+    version = version_of(pool)
+    engine = layout.engine + (f" {version}" if version else "")
+    steps = [
+        Step("device", "memory that the runtime reports", (accelerator.name,), gib(b.device_bytes)),
+        Step("budget", terms.formulas[0], terms.inputs, gib(b.budget_bytes)),
+        Step("activations", terms.formulas[1], (engine, terms.regime), gib(b.activation_bytes)),
+        Step("overhead", "memory outside the allocator: context, communicators", (engine, terms.regime), gib(b.overhead_bytes)),
+        Step("CUDA graphs", "inside the budget" if b.graphs_inside else "outside the budget", (), gib(b.graphs_bytes)),
+        Step("KV cache", terms.formulas[2], (f"stage {b.stage + 1} of {layout.pipeline}",), gib(b.kv_pool_bytes)),
+        Step("KV cache of one token", b.cache.formula, (layout.formula(),), amount(b.kv_bytes_per_token)),
+    ]
+    if b.cache.paged:
+        tokens = f"{b.kv_tokens.mid:.0f} ({b.kv_tokens.low:.0f} … {b.kv_tokens.high:.0f})"
+        steps.append(Step("KV cache tokens", "as the engine logs them", (f"blocks of {b.cache.block_size}",), tokens))
+    if pool.max_model_len.is_known:
+        longest = pool.max_model_len.value
+        most = b.max_concurrency(longest)
+        steps.append(
+            Step(
+                f"requests of {longest} tokens",
+                "blocks of the pool / blocks of one request × data-parallel ranks",
+                (amount(b.request_bytes(longest)) + " each",),
+                f"{most.mid:.1f} ({most.low:.1f} … {most.high:.1f})",
+            )
+        )
+    return tuple(steps)
+
+
+def need_of(pool: Pool, accelerator: Accelerator, layout: Layout, sequences: int, tokens: int) -> Estimate:
+    """Bytes per GPU of the fullest rank for weights, activations, overhead and the KV cache of ``sequences`` concurrent
+    requests of ``tokens`` tokens, spread evenly over the replica's data-parallel ranks. Raises :class:`UnknownFact`."""
+    if not pool.architecture.is_known:
+        missing(pool.architecture)
+    each = ceil(sequences / layout.attention_ranks)
+    needs = []
+    for stage in _stages(pool, accelerator, layout, weights_of(pool, layout)):
+        need = (
+            stage.weights.plus(stage.terms.activation).plus(stage.terms.overhead).plus(each * stage.cache.request_bytes(tokens))
+        )
+        needs.append(need.plus(stage.terms.graphs) if stage.terms.graphs_inside else need)
+    return max(needs, key=lambda need: need.mid)

@@ -1,0 +1,361 @@
+"""Bytes per parameter: what a checkpoint's quantization makes of each tensor, scales included, and what it leaves alone."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from servelint.capacity.limits import missing
+from servelint.estimate import Estimate
+from servelint.facts import FactState, UnknownFact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from servelint.capacity.tensors import Part
+    from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Pool
+
+_DTYPE_BYTES = {
+    "float16": 2.0, "fp16": 2.0, "half": 2.0, "bfloat16": 2.0, "bf16": 2.0, "float32": 4.0, "fp32": 4.0, "float": 4.0,
+    "float8": 1.0, "fp8": 1.0, "float8_e4m3fn": 1.0, "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "int8": 1.0, "int4": 0.5, "fp4": 0.5,
+    "nvfp4": 0.5625,
+}  # fmt: skip
+_TWO_BYTE_ENGINES = frozenset({"vllm", "sglang", "tgi", "trtllm"})
+
+
+def dtype_bytes(pool: Pool) -> float:
+    """Bytes of one unquantized parameter and of one activation. Raises :class:`UnknownFact`.
+
+    ``auto`` in the serving engines takes 16 bits whatever the checkpoint says (``vllm/config/model.py``: float32 checkpoints
+    are served in float16); a generic engine takes what the configuration says.
+    """
+    stated = pool.dtype
+    if stated.state is FactState.KNOWN and str(stated.value).lower() != "auto":
+        name = str(stated.value).lower().removeprefix("torch.")
+        if name not in _DTYPE_BYTES:
+            raise UnknownFact(stated.name, f"{stated.value} is no dtype known here")
+        return _DTYPE_BYTES[name]
+    if stated.state not in {FactState.KNOWN, FactState.UNKNOWN}:
+        missing(stated)  # several dtypes
+    if pool.engine.get("") in _TWO_BYTE_ENGINES:
+        return 2.0
+    if pool.architecture.is_known:
+        name = str(pool.architecture.value.field("torch_dtype") or pool.architecture.value.field("dtype") or "")
+        if name.removeprefix("torch.") in _DTYPE_BYTES:
+            return _DTYPE_BYTES[name.removeprefix("torch.")]
+    raise UnknownFact(stated.name, "neither the manifest nor the model's configuration states a dtype", "state the dtype")
+
+
+class Scheme(NamedTuple):
+    """Bytes per parameter with scales; ``block``: rows and columns are padded to it by some kernels."""
+
+    label: str
+    bytes: Estimate
+    padding: int = 0
+
+
+def _integer(bits: int, group: int, symmetric: bool | None) -> Scheme:
+    """Packed integers with a 16-bit scale per group, and zero points of the same width unless symmetric."""
+    scale = 2 / group if group > 0 else 0.0
+    zero = bits / 8 / group if group > 0 else 0.0
+    base = bits / 8 + scale
+    if symmetric is None:
+        return Scheme(f"int{bits}, groups of {group}", Estimate(base, base + zero, base + zero))
+    return Scheme(f"int{bits}, groups of {group}", Estimate.exact(base if symmetric else base + zero))
+
+
+FP8 = Scheme("fp8", Estimate.exact(1.0))
+NVFP4 = Scheme("nvfp4, one fp8 scale per 16", Estimate.exact(0.5 + 1 / 16))
+MXFP4 = Scheme("mxfp4, one 8-bit scale per 32", Estimate.exact(0.5 + 1 / 32), padding=128)
+MXFP8 = Scheme("mxfp8, one 8-bit scale per 32", Estimate.exact(1 + 1 / 32))
+INT8 = Scheme("int8", Estimate.exact(1.0))
+BNB4 = Scheme("bitsandbytes 4 bit, one scale per 64", Estimate(0.5 + 1 / 64, 0.5 + 4 / 64, 0.5 + 4 / 64))
+_MIXED = Scheme("mixed fp8 and nvfp4", Estimate(0.5625, 0.78, 1.0))
+_BY_ALGORITHM = {
+    "FP8": FP8, "NVFP4": NVFP4, "W4A16_NVFP4": NVFP4, "MXFP4": MXFP4, "MXFP8": MXFP8, "W4A16": _integer(4, 128, True),
+    "W8A8": INT8, "INT8": INT8, "INT4": _integer(4, 128, None), "W4A8": _integer(4, 128, True), "MIXED_PRECISION": _MIXED,
+}  # fmt: skip
+
+
+def _normal(text: str) -> str:
+    for old, new in (("block_sparse_moe.", "mlp."), ("feed_forward.", "mlp."), ("ffn.", "mlp."), ("backbone.", "model.")):
+        text = text.replace(old, new)
+    return text
+
+
+# What no method quantizes; listing it, as some checkpoints do by the hundred, says nothing.
+_NEVER_QUANTIZED = (
+    "norm",
+    "layernorm",
+    "mlp.gate",
+    "router",
+    "bias",
+    "conv1d",
+    "shared_expert_gate",
+    "embed_tokens",
+    "q_scale",
+    "k_scale",
+)
+
+
+class Ignored:
+    """The modules a checkpoint leaves unquantized, indexed by layer.
+
+    Entries are module names, names with ``*``, parts of names, or ``re:`` expressions matched from the start
+    (compressed-tensors ``quantization/lifecycle``, transformers ``should_convert_module``).
+    """
+
+    __slots__ = ("_by_layer", "_everywhere", "_expressions", "_words", "entries")
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self.entries = tuple(entries)
+        self._by_layer: dict[str, list[str]] = {}
+        self._everywhere: list[str] = []
+        self._words: list[str] = []
+        self._expressions: list[str] = []
+        for entry in self.entries:
+            if entry.startswith("re:"):
+                self._expressions.append(entry[3:])
+                continue
+            text = _normal(entry)
+            _, found, tail = text.partition("layers.")
+            index, _, rest = tail.partition(".")
+            if rest.endswith(_NEVER_QUANTIZED):
+                continue
+            if not found:
+                self._words.append(text)
+            elif index == "*":
+                self._everywhere.append(rest)
+            else:
+                self._by_layer.setdefault(index.rstrip("*"), []).append(rest or "*")
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether an entry may mean one layer and not another."""
+        return bool(self._by_layer) or any("layers" in expression for expression in self._expressions)
+
+    def mentions(self, word: str) -> bool:
+        return any(word in entry for entry in self.entries)
+
+    def __contains__(self, item: tuple[int, str]) -> bool:
+        """Whether the module ``(layer, name below it)`` is left alone; the LM head is ``(-1, "lm_head")``."""
+        if not self.entries:
+            return False
+        from fnmatch import fnmatchcase  # lazily, as below: only for checkpoints with an ignore list
+
+        layer, name = item
+        for rest in (*self._by_layer.get(str(layer), ()), *self._everywhere):
+            if fnmatchcase(name, rest) or name.startswith(rest + "."):
+                return True
+        full = name if name == "lm_head" else f"model.layers.{layer}.{name}"
+        parts = name.split(".")
+        for word in self._words:
+            if word in parts or word.rpartition(".")[2] == full or ("*" in word and fnmatchcase(full, word)):
+                return True
+        if self._expressions:
+            import re
+
+            for expression in self._expressions:
+                try:
+                    if re.match(expression, full):
+                        return True
+                except re.error:
+                    continue
+        return False
+
+
+class Quantization(NamedTuple):
+    """How a model is quantized. ``ignored``: names and patterns left alone; ``exact``: names with a scheme of their own;
+    ``certain``: read from the checkpoint rather than inferred from its name."""
+
+    label: str
+    scheme: Scheme
+    ignored: Ignored = Ignored(())
+    exact: Mapping[str, Scheme] | None = None
+    experts_only: bool = False
+    certain: bool = True
+    head: bool = False
+
+    @property
+    def depends_on_layer(self) -> bool:
+        """Whether equal tensors of different layers may be treated differently."""
+        return self.exact is not None or self.ignored.names_layers
+
+    def bytes_of(self, part: Part, layer: int, plain: float) -> Estimate:
+        """Bytes per parameter of ``part`` in ``layer`` where an unquantized one takes ``plain``."""
+        unquantized = Estimate.exact(plain)
+        if part.role not in {"linear", "expert", "head"} or (part.role == "head" and not self.head):
+            return unquantized
+        if self.experts_only and part.role != "expert":
+            return unquantized
+        names = _hf_names(part.name)
+        if self.exact is not None and (found := _lookup(self.exact, names, layer)) is not None:
+            return found.bytes
+        if any((layer, name) in self.ignored for name in names):
+            return unquantized
+        if self.certain:
+            return self.scheme.bytes
+        # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at.
+        high = self.scheme.bytes.high * 1.02 if part.role == "expert" else min(plain, self.scheme.bytes.high * 1.1)
+        return Estimate(self.scheme.bytes.low, self.scheme.bytes.mid, max(self.scheme.bytes.high, high))
+
+
+_SEPARATE = {
+    "self_attn.qkv_proj": ("self_attn.q_proj",),
+    "linear_attn.in_proj_qkvz": ("linear_attn.in_proj_qkv", "linear_attn.in_proj_qkvz"),
+    "mlp.gate_up_proj": ("mlp.gate_proj",),
+    "mlp.experts.gate_up_proj": ("mlp.experts.0.gate_proj", "mlp.experts"),
+    "mlp.experts.up_proj": ("mlp.experts.0.up_proj", "mlp.experts"),
+    "mlp.experts.down_proj": ("mlp.experts.0.down_proj", "mlp.experts"),
+    "mlp.shared_experts.gate_up_proj": ("mlp.shared_experts.gate_proj", "mlp.shared_expert.gate_proj"),
+    "mlp.shared_experts.down_proj": ("mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"),
+}
+
+
+def _hf_names(name: str) -> tuple[str, ...]:
+    """What a checkpoint calls the tensors that the engine stores as one."""
+    return _SEPARATE.get(name, (name,))
+
+
+def _lookup(exact: Mapping[str, Scheme], names: Iterable[str], layer: int) -> Scheme | None:
+    for name in names:
+        if (found := exact.get(f"{layer}.{name}")) is not None:
+            return found
+    return None
+
+
+def _group_scheme(weights: Mapping[str, Any]) -> Scheme | None:
+    bits, kind = weights.get("num_bits"), weights.get("type")
+    group = weights.get("group_size") or 0
+    if bits == 8:
+        return FP8 if kind == "float" else INT8 if not group else _integer(8, group, True)
+    if bits == 4 and kind == "float":
+        return NVFP4 if group in {0, 16} else MXFP4
+    if bits in {2, 3, 4, 5, 6} and isinstance(bits, int):
+        return _integer(bits, group or 128, weights.get("symmetric", True) is not False)
+    return None
+
+
+def _unknown(method: object) -> Scheme:
+    return Scheme(f"{method}: not described, between 4 and 16 bits", Estimate(0.5, 1.0, 2.0))
+
+
+def _layered(entries: Mapping[str, Any]) -> dict[str, Scheme]:
+    """``quantized_layers`` of a mixed-precision checkpoint, keyed by layer and the name below it."""
+    result: dict[str, Scheme] = {}
+    for name, value in entries.items():
+        _, found, tail = _normal(name).partition("layers.")
+        algorithm = str(value.get("quant_algo", "")) if isinstance(value, dict) else ""
+        if found and algorithm in _BY_ALGORITHM:
+            result[tail] = _BY_ALGORITHM[algorithm]
+    return result
+
+
+def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
+    inner = config.get("quantization") if isinstance(config.get("quantization"), dict) else None
+    if inner is not None:
+        config = {**config, **inner}
+    method = str(config.get("quant_method") or "").lower()
+    algorithm = str(config.get("quant_algo") or "").upper()
+    listed = config.get("ignore") or config.get("modules_to_not_convert") or config.get("exclude_modules") or ()
+    ignored = Ignored(str(entry) for entry in listed) if isinstance(listed, list | tuple) else Ignored(())
+    groups = config.get("config_groups")
+    if method in {"awq", "gptq", "auto-round", "auto_round", "intel/auto-round"}:
+        bits, group = (
+            config.get("bits") or config.get("w_bit") or 4,
+            config.get("group_size") or config.get("q_group_size") or 128,
+        )
+        symmetric = None if config.get("sym") is None and config.get("zero_point") is None else bool(config.get("sym", False))
+        certain = certain and "group_size" in config
+        return Quantization(f"{method} {bits} bit", _integer(int(bits), int(group), symmetric), ignored, certain=certain)
+    if method == "mxfp4":
+        return Quantization("mxfp4 experts", MXFP4, ignored, experts_only=True, certain=certain)
+    if method in {"fp8", "fbgemm_fp8", "ptpc_fp8"} and not config.get("moe_quant_algo"):
+        return Quantization(method, FP8, ignored, certain=certain)
+    if method == "bitsandbytes":
+        scheme = INT8 if config.get("load_in_8bit") else BNB4
+        return Quantization("bitsandbytes", scheme, ignored, certain=certain)
+    layered = config.get("quantized_layers")
+    if algorithm in _BY_ALGORITHM:
+        exact = _layered(layered) if isinstance(layered, dict) else None
+        scheme = _MIXED if algorithm == "MIXED_PRECISION" else _BY_ALGORITHM[algorithm]
+        return Quantization(
+            f"modelopt {algorithm}",
+            scheme,
+            ignored,
+            exact,
+            certain=certain,
+            head=bool(ignored.entries) and (-1, "lm_head") not in ignored,
+        )
+    weights: list[Mapping[str, Any]] = []
+    if isinstance(groups, dict):
+        weights = [g["weights"] for g in groups.values() if isinstance(g, dict) and isinstance(g.get("weights"), dict)]
+    elif isinstance(config.get("weights"), dict):
+        weights, certain = [config["weights"]], False
+    schemes = [found for w in weights if (found := _group_scheme(w)) is not None]
+    if schemes:
+        low, high = min(s.bytes.low for s in schemes), max(s.bytes.high for s in schemes)
+        mid = sum(s.bytes.mid for s in schemes) / len(schemes)
+        one = schemes[0] if len(schemes) == 1 else Scheme("several groups", Estimate(low, mid, high))
+        experts_only = ignored.mentions("self_attn") and ignored.mentions("shared_experts")
+        return Quantization(f"compressed-tensors {one.label}", one, ignored, certain=certain, experts_only=experts_only)
+    by_name = {"float-quantized": FP8, "nvfp4-pack-quantized": NVFP4, "mxfp4-pack-quantized": MXFP4,
+               "pack-quantized": _integer(4, 128, None), "int-quantized": INT8}  # fmt: skip
+    for key in (method, str(config.get("format") or "")):
+        if key in by_name:
+            return Quantization(key, by_name[key], ignored, certain=False)
+    return Quantization(method or algorithm, _unknown(method or algorithm or "this method"), ignored, certain=False)
+
+
+# A checkpoint of which nobody has said whether it is quantized: unquantized is the middle, four bits the favourable end.
+_OPEN = Quantization("not known to be unquantized", Scheme("4 to 16 bits", Estimate(0.53, 2.0, 2.0)))
+_INT4 = _integer(4, 128, None)
+_READ: dict[int, tuple[Mapping[str, Any], bool, Quantization]] = {}  # by identity, with the object held so that it stays unique
+
+
+def _read(config: Mapping[str, Any], certain: bool) -> Quantization:
+    """:func:`_from_config`, once per configuration: an ignore list may have hundreds of entries."""
+    known = _READ.get(id(config))
+    if known is None or known[0] is not config or known[1] is not certain:
+        if len(_READ) >= 8:
+            _READ.clear()
+        known = _READ[id(config)] = (config, certain, _from_config(config, certain))
+    return known[2]
+
+
+_ONLINE = {
+    "fp8": FP8, "ptpc_fp8": FP8, "w8a8_fp8": FP8, "modelopt": FP8,
+    "experts_int8": INT8, "int8": INT8, "w8a8_int8": INT8, "eetq": INT8,
+    "mxfp8": MXFP8, "nvfp4": NVFP4, "modelopt_fp4": NVFP4, "fp4": NVFP4, "mxfp4": MXFP4, "bitsandbytes": BNB4,
+    "int4": _INT4, "awq": _INT4, "awq_marlin": _INT4, "gptq": _INT4, "gptq_marlin": _INT4,
+}  # fmt: skip
+
+
+def quantization_of(pool: Pool, architecture: Architecture | None) -> Quantization | None:
+    """How the model of ``pool`` is quantized; None for not at all. Raises :class:`UnknownFact` where the flag is unreadable.
+
+    A checkpoint's own ``quantization_config`` decides; the engine's flag matters for checkpoints that have none.
+    """
+    stated = pool.quantization
+    if stated.state not in {FactState.KNOWN, FactState.UNKNOWN} or (
+        stated.state is FactState.UNKNOWN and stated.reason != "not stated"
+    ):
+        missing(stated)
+    name = str(stated.get("") or "").lower()
+    if architecture is not None:
+        config = architecture.quantization
+        if config is None or (set(config) <= {"quant_algo"} and isinstance(architecture.config.get("hf_quant_config"), dict)):
+            better = architecture.config.get("hf_quant_config")
+            config = better if isinstance(better, dict) else config
+        if config is not None:
+            return _read(config, not architecture.quantization_inferred)
+    if name in {"", "none", "null", "auto"}:
+        if architecture is not None and architecture.quantization_unknown and name == "":
+            size, count = architecture.checkpoint_bytes, architecture.parameters
+            return None if size and count and size > 1.9 * count else _OPEN
+        return None
+    if name in _ONLINE:
+        return Quantization(
+            name, _ONLINE[name], experts_only=name in {"experts_int8", "mxfp4"}, certain=name in {"fp8", "ptpc_fp8"}
+        )
+    return Quantization(name, _unknown(name), certain=False)

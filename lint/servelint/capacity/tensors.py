@@ -1,0 +1,363 @@
+"""The tensors of a model as one rank holds them: name, rows, columns, copies.
+
+With :data:`WHOLE` shards the same functions give the tensors of the whole checkpoint. Shapes follow the transformers
+modelling code; what is cut over ranks, and what every rank holds, follows vLLM 0.19 (``vllm/model_executor/models/*.py``:
+column- and row-parallel linears are cut, norms, routers and the MLA down-projections are not; KV heads are replicated
+beyond their number, ``vllm/config/model.py`` ``get_num_kv_heads``).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.capacity import shape
+from servelint.facts import UnknownFact
+
+if TYPE_CHECKING:
+    from servelint.capacity.layout import Layout
+    from servelint.capacity.shape import LayerKind
+    from servelint.catalogue.architecture import Architecture
+
+VOCABULARY_PADDING = 64  # vllm/model_executor/layers/vocab_parallel_embedding.py DEFAULT_VOCAB_PADDING_SIZE
+
+_UNGATED = frozenset(
+    {
+        "phi",
+        "phi-msft",
+        "gpt_neox",
+        "opt",
+        "gpt2",
+        "falcon",
+        "starcoder2",
+        "nemotron",
+        "nemotron_h",
+        "arcee",
+        "gpt_bigcode",
+        "bloom",
+    }
+)
+_QKV_BIAS = frozenset({"qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "minicpmv", "mimo", "dots1"})
+_ALL_BIAS = frozenset({"gpt2", "opt", "phi", "phi-msft", "gpt_neox", "starcoder2", "bloom"})
+_HEAD_NORM = frozenset(
+    {
+        "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "qwen3_next", "qwen3_5", "qwen3_5_moe", "gemma3", "gemma4", "exaone4",
+        "lfm2", "lfm2_moe", "hunyuan_v1_dense", "hunyuan_v1_moe",
+    }
+)  # fmt: skip
+_TIED = frozenset(
+    {
+        "gpt2", "opt", "falcon", "cohere", "cohere2", "smollm3", "starcoder2", "minicpm", "minicpm3", "lfm2", "lfm2_moe", "gemma",
+        "gemma2", "gemma3", "gemma4", "granite", "bloom", "mpt",
+    }
+)  # fmt: skip
+_FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma4", "glm4"})
+
+
+class Part(NamedTuple):
+    """One tensor, or ``copies`` equal ones stored together (experts). ``role``: ``linear`` and ``expert`` may be quantized,
+    ``embedding``, ``head`` and ``plain`` usually are not. ``split``: False for what every rank holds whole."""
+
+    name: str
+    rows: float
+    columns: float
+    copies: float = 1
+    role: str = "linear"
+    split: bool = True
+
+    @property
+    def parameters(self) -> float:
+        return self.rows * self.columns * self.copies
+
+
+class Shards(NamedTuple):
+    """Over how many ranks things are cut. ``expert_groups``: whole experts are dealt out over so many ranks;
+    ``expert_slices``: each expert is cut into so many slices."""
+
+    attention: int = 1
+    tensor: int = 1
+    expert_groups: int = 1
+    expert_slices: int = 1
+
+    @classmethod
+    def of(cls, layout: Layout) -> Shards:
+        """MoE without expert parallelism in vLLM cuts each expert over TP·PCP·DP (``fused_moe/config.py``)."""
+        if layout.expert > 1:
+            group = layout.expert_shards
+            groups = group if layout.engine == "vllm" else min(layout.expert, group)
+            slices = max(1, group // groups) if layout.engine != "generic" else min(layout.tensor, max(1, group // groups))
+        else:
+            groups = 1
+            slices = layout.expert_shards if layout.engine == "vllm" else layout.tensor
+        return cls(layout.attention_tensor, layout.tensor, groups, slices)
+
+
+WHOLE = Shards()
+
+
+def _ceil(value: int, over: int) -> int:
+    return -(-value // over)
+
+
+def attention_dims(architecture: Architecture, mixer: str) -> tuple[int, int, int, int]:
+    """Heads, KV heads, key and value width of an attention layer; some families differ between layer kinds."""
+    key = shape.head_dim(architecture)
+    value = shape.value_head_dim(architecture)
+    if mixer == shape.FULL and (wide := shape.whole(architecture, "global_head_dim")):
+        kv = shape.whole(architecture, "num_global_key_value_heads") or shape.kv_heads(architecture)
+        return shape.heads(architecture), kv, wide, wide
+    if mixer == shape.SLIDING and shape.whole(architecture, "swa_head_dim"):
+        return (
+            shape.whole(architecture, "swa_num_attention_heads"),
+            shape.whole(architecture, "swa_num_key_value_heads"),
+            shape.whole(architecture, "swa_head_dim"),
+            shape.whole(architecture, "swa_v_head_dim") or value,
+        )
+    return shape.heads(architecture), shape.kv_heads(architecture), key, value
+
+
+def kv_heads_per_rank(total: int, ranks: int) -> int:
+    """``max(1, total / ranks)``: beyond their number KV heads are replicated, not cut."""
+    return max(1, total // ranks)
+
+
+def _attention(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
+    hidden = shape.hidden_size(a)
+    kind = shape.family(a)
+    heads, kv, key, value = attention_dims(a, mixer)
+    tp = shards.attention
+    local_kv = kv_heads_per_rank(kv, tp)
+    gate = 2 if shape.flag(a, "attn_output_gate", kind == "qwen3_next") else 1
+    values = 0 if mixer == shape.FULL and shape.flag(a, "attention_k_eq_v") else value
+    qkv = heads * key * gate / tp + local_kv * (key + values)
+    parts = [
+        Part("self_attn.qkv_proj", qkv, hidden),
+        Part("self_attn.o_proj", hidden, heads * value / tp),
+    ]
+    bias = shape.flag(a, "attention_bias") or shape.flag(a, "qkv_bias") or shape.flag(a, "add_qkv_bias")
+    if bias or kind in _QKV_BIAS or kind in _ALL_BIAS:
+        parts.append(Part("self_attn.qkv_proj.bias", qkv, 1, role="plain"))
+    if kind in _ALL_BIAS or (shape.flag(a, "attention_bias") and kind in {"llama", "gpt_oss", "granite", "phi3"}):
+        parts.append(Part("self_attn.o_proj.bias", hidden, 1, role="plain", split=False))
+    if kind in _HEAD_NORM or (kind == "glm4_moe" and shape.flag(a, "use_qk_norm")):
+        parts.append(Part("self_attn.qk_norm", 2 * key, 1, role="plain", split=False))
+    elif kind in {"olmo2", "olmo3", "olmoe", "minimax_m2"}:
+        parts.append(Part("self_attn.qk_norm", heads * key / tp + local_kv * key, 1, role="plain"))
+    return parts
+
+
+def _latent_attention(a: Architecture, shards: Shards) -> list[Part]:
+    """Multi-head latent attention: the down-projections are whole on every rank (DeepSeek-V2, arXiv 2405.04434)."""
+    hidden, heads = shape.hidden_size(a), shape.heads(a)
+    rope, nope, value = a.need("qk_rope_head_dim"), a.need("qk_nope_head_dim"), a.number("v_head_dim", a.need("qk_nope_head_dim"))
+    latent, query = a.need("kv_lora_rank"), a.number("q_lora_rank", 0)
+    tp = shards.attention
+    parts = [
+        Part("self_attn.kv_a_proj_with_mqa", latent + rope, hidden, split=False),
+        Part("self_attn.kv_b_proj", heads * (nope + value) / tp, latent),
+        Part("self_attn.o_proj", hidden, heads * value / tp),
+        Part("self_attn.kv_a_layernorm", latent + query, 1, role="plain", split=False),
+    ]
+    if query:
+        parts.append(Part("self_attn.q_a_proj", query, hidden, split=False))
+        parts.append(Part("self_attn.q_b_proj", heads * (nope + rope) / tp, query))
+    else:
+        parts.append(Part("self_attn.q_proj", heads * (nope + rope) / tp, hidden))
+    if indexers := a.number("index_n_heads", 0):
+        width = a.need("index_head_dim")
+        parts.append(Part("self_attn.indexer.wq_b", indexers * width, query or hidden, split=False))
+        parts.append(Part("self_attn.indexer.wk", width + indexers, hidden, split=False))
+    return parts
+
+
+def _linear_attention(a: Architecture, shards: Shards) -> list[Part]:
+    """Gated delta net (Qwen3-Next, Qwen3.5)."""
+    hidden = shape.hidden_size(a)
+    keys = a.need("linear_num_key_heads") * a.need("linear_key_head_dim")
+    value_heads = a.need("linear_num_value_heads")
+    values = value_heads * a.need("linear_value_head_dim")
+    tp = shards.attention
+    return [
+        Part("linear_attn.in_proj_qkvz", (2 * keys + 2 * values) / tp, hidden),
+        Part("linear_attn.in_proj_ba", 2 * value_heads / tp, hidden),
+        Part("linear_attn.conv1d", (2 * keys + values) / tp, a.need("linear_conv_kernel_dim"), role="plain"),
+        Part("linear_attn.out_proj", hidden, values / tp),
+        Part("linear_attn.norm", 2 * value_heads / tp + a.need("linear_value_head_dim"), 1, role="plain"),
+    ]
+
+
+def mamba_dims(a: Architecture) -> tuple[int, int, int, int, int]:
+    """Heads, head width, groups, state width and convolution width of a Mamba-2 layer."""
+    heads = shape.whole(a, "mamba_num_heads", "mamba_n_heads") or a.need("mamba_num_heads")
+    width = shape.whole(a, "mamba_head_dim", "mamba_d_head")
+    if not width:
+        width = shape.whole(a, "expand", "mamba_expand", default=2) * shape.hidden_size(a) // heads
+    groups = shape.whole(a, "n_groups", "mamba_n_groups", default=1)
+    state = shape.whole(a, "ssm_state_size", "mamba_d_state") or a.need("ssm_state_size")
+    return heads, width, groups, state, shape.whole(a, "conv_kernel", "mamba_d_conv", default=4)
+
+
+def _mamba(a: Architecture, shards: Shards) -> list[Part]:
+    hidden = shape.hidden_size(a)
+    heads, width, groups, state, kernel = mamba_dims(a)
+    inner, tp = heads * width, shards.attention
+    local_groups = groups / tp if groups % tp == 0 else groups  # groups that do not divide are replicated
+    conv = inner / tp + 2 * local_groups * state
+    return [
+        Part("mixer.in_proj", inner / tp + conv + heads / tp, hidden),
+        Part("mixer.conv1d", conv, kernel + 1, role="plain"),
+        Part("mixer.out_proj", hidden, inner / tp),
+        Part("mixer.norm", inner / tp + 3 * heads / tp, 1, role="plain"),
+    ]
+
+
+def _mixer(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
+    if mixer in {shape.FULL, shape.SLIDING}:
+        return _attention(a, mixer, shards)
+    if mixer == shape.MLA:
+        return _latent_attention(a, shards)
+    if mixer == shape.LINEAR:
+        return _linear_attention(a, shards)
+    if mixer == shape.MAMBA:
+        return _mamba(a, shards)
+    if mixer == shape.CONV:
+        hidden, tp = shape.hidden_size(a), shards.attention
+        return [
+            Part("conv.in_proj", 3 * hidden / tp, hidden),
+            Part("conv.conv", hidden / tp, shape.whole(a, "conv_L_cache", default=3), role="plain"),
+            Part("conv.out_proj", hidden, hidden / tp),
+        ]
+    return []
+
+
+def dense_intermediate(a: Architecture) -> int:
+    """Width of a dense feed-forward layer."""
+    value = shape.whole(a, "intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner")
+    if not value and shape.family(a) in {"gpt2", "phi-msft", "falcon", "gpt_bigcode", "bloom"}:
+        value = 4 * shape.hidden_size(a)
+    value = value or a.need("intermediate_size")
+    # The first Qwen generation states the width of gate and up together; its OLMo and Molmo relatives as well.
+    return value // 2 if shape.family(a) in {"qwen", "molmo"} else value
+
+
+def expert_intermediate(a: Architecture) -> int:
+    return shape.whole(a, "moe_intermediate_size", "expert_ffn_hidden_size", "intermediate_size") or a.need(
+        "moe_intermediate_size"
+    )
+
+
+def shared_intermediate(a: Architecture) -> int:
+    """Width of the shared experts of one MoE layer together; 0 without."""
+    direct = shape.whole(a, "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
+    if direct:
+        return direct
+    if shape.family(a) == "llama4":
+        return expert_intermediate(a)
+    return shape.whole(a, "n_shared_experts", "num_shared_experts", "num_shared_expert") * expert_intermediate(a)
+
+
+def experts_per_token(a: Architecture) -> int:
+    return shape.whole(a, "num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk") or a.need(
+        "num_experts_per_tok"
+    )
+
+
+def is_gated(a: Architecture) -> bool:
+    return shape.family(a) not in _UNGATED
+
+
+def _feed_forward(prefix: str, hidden: int, width: float, gated: bool, experts: float = 0) -> list[Part]:
+    up, role = "gate_up_proj" if gated else "up_proj", "expert" if experts else "linear"
+    return [
+        Part(f"{prefix}.{up}", (2 if gated else 1) * width, hidden, experts or 1, role),
+        Part(f"{prefix}.down_proj", hidden, width, experts or 1, role),
+    ]
+
+
+def _mlp(a: Architecture, mlp: str, shards: Shards) -> list[Part]:
+    if mlp == shape.NONE:
+        return []
+    hidden, gated, kind = shape.hidden_size(a), is_gated(a), shape.family(a)
+    if mlp == shape.DENSE:
+        width = dense_intermediate(a)
+        parts = _feed_forward("mlp", hidden, width / shards.tensor, gated)
+        if kind in _ALL_BIAS or shape.flag(a, "mlp_bias"):
+            parts.append(Part("mlp.bias", (2 if gated else 1) * width / shards.tensor + hidden, 1, role="plain"))
+        return parts
+    experts, width = a.experts, expert_intermediate(a)
+    local = _ceil(experts, shards.expert_groups)
+    inner = shape.whole(a, "moe_latent_size") or hidden
+    parts = _feed_forward("mlp.experts", inner, width / shards.expert_slices, gated, local)
+    parts.append(Part("mlp.gate", experts, hidden, role="plain", split=False))
+    if inner != hidden:
+        parts.append(Part("mlp.latent_proj", 2 * inner, hidden, split=False))
+    if kind == "gpt_oss":
+        parts.append(Part("mlp.experts.bias", 2 * width / shards.expert_slices + hidden, 1, local, role="plain"))
+    if shared := shared_intermediate(a):
+        parts += _feed_forward("mlp.shared_experts", hidden, shared / shards.tensor, gated)
+        if kind in {"qwen2_moe", "qwen3_next", "qwen3_5_moe"}:
+            parts.append(Part("mlp.shared_expert_gate", 1, hidden, role="plain", split=False))
+    if kind == "gemma4":  # its MoE block stands beside a dense one in every layer
+        parts += _feed_forward("mlp", hidden, dense_intermediate(a) / shards.tensor, gated)
+    return parts
+
+
+def layer_parts(a: Architecture, kind: LayerKind, shards: Shards = WHOLE) -> tuple[Part, ...]:
+    """The tensors of one layer on one rank. Raises :class:`UnknownFact` naming the field that is missing."""
+    hidden = shape.hidden_size(a)
+    norms = 4 if shape.family(a) in _FOUR_NORMS else 1 if shape.NONE in kind else 2
+    parts = [
+        *_mixer(a, kind.mixer, shards),
+        *_mlp(a, kind.mlp, shards),
+        Part("norms", norms * hidden, 1, role="plain", split=False),
+    ]
+    if extra := shape.whole(a, "hidden_size_per_layer_input"):
+        parts.append(Part("per_layer_input", 2 * extra, hidden, split=False))
+    return tuple(parts)
+
+
+def padded_vocabulary(a: Architecture, engine: str) -> int:
+    """Rows of the embedding table as the engine holds it."""
+    rows = shape.vocabulary(a)
+    return _ceil(rows, VOCABULARY_PADDING) * VOCABULARY_PADDING if engine in {"vllm", "sglang"} else rows
+
+
+def is_tied(a: Architecture) -> bool | None:
+    """Whether the LM head is the embedding table; None where neither the configuration nor its class says."""
+    value = a.field("tie_word_embeddings")
+    if value is None:
+        return True if shape.family(a) in _TIED else None
+    return bool(value)
+
+
+def embedding_parts(a: Architecture, engine: str = "generic", shards: Shards = WHOLE) -> tuple[Part, ...]:
+    """What the first stage holds before its layers. None is guessed: without a vocabulary the fact is unknown."""
+    hidden = shape.hidden_size(a)
+    parts = [Part("embed_tokens", padded_vocabulary(a, engine) / shards.tensor, hidden, role="embedding")]
+    if shape.family(a) in {"gpt2", "opt"} and (positions := shape.whole(a, "n_positions", "max_position_embeddings")):
+        parts.append(Part("embed_positions", positions, hidden, role="plain", split=False))
+    if extra := shape.whole(a, "hidden_size_per_layer_input"):
+        rows = shape.whole(a, "vocab_size_per_layer_input") or shape.vocabulary(a)
+        width = extra * shape.layer_count(a)
+        parts.append(Part("embed_tokens_per_layer", rows / shards.tensor, width, role="embedding"))
+        parts.append(Part("per_layer_model_projection", width, hidden, split=False))
+    return tuple(parts)
+
+
+def head_part(a: Architecture, engine: str = "generic", shards: Shards = WHOLE) -> Part:
+    """The LM head: the same shape as the embedding table."""
+    return Part("lm_head", padded_vocabulary(a, engine) / shards.tensor, shape.hidden_size(a), role="head")
+
+
+def draft_layer_parameters(a: Architecture) -> float:
+    """Parameters of the multi-token-prediction modules a checkpoint carries, which only speculative decoding loads."""
+    count = shape.whole(a, "num_nextn_predict_layers", "mtp_num_hidden_layers")
+    if not count:
+        return 0.0
+    try:
+        kinds = shape.layer_kinds(a)
+        layer = next((k for k in reversed(kinds) if k.mixer in {shape.FULL, shape.MLA}), kinds[-1])
+        parts = layer_parts(a, layer)
+    except UnknownFact:
+        return 0.0
+    hidden = shape.hidden_size(a)
+    return count * (sum(p.parameters for p in parts) + 2 * hidden * hidden + 3 * hidden)

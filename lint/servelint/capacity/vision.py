@@ -1,0 +1,66 @@
+"""Vision towers: their parameters, from the tower's own fields and from what the text model leaves of the total."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from servelint.estimate import Estimate
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from servelint.catalogue.architecture import Architecture
+
+# vllm/model_executor/models/{pixtral,mistral3,kimi_vl,moonvit}.py: towers without tensor parallelism.
+REPLICATED = frozenset({"pixtral", "moonvit"})
+_GATED = frozenset({"pixtral", "qwen2_5_vl"})
+
+
+def _number(vision: Mapping[str, Any], *names: str) -> int:
+    for name in names:
+        value = vision.get(name)
+        if isinstance(value, int | float) and not isinstance(value, bool) and value:
+            return int(value)
+    return 0
+
+
+def _tower(vision: Mapping[str, Any], hidden: int) -> float:
+    """A plain vision transformer with a projector to the text model's width ``hidden``; 0 where its width is not stated."""
+    width = _number(vision, "embed_dim", "hidden_size")
+    depth = _number(vision, "num_hidden_layers", "depth")
+    if not width or not depth:
+        return 0.0
+    inner = _number(vision, "intermediate_size") or _number(vision, "mlp_ratio") * width or 4 * width
+    gated = vision.get("model_type") in _GATED
+    layers = depth * (4 * width * width + (3 if gated else 2) * width * inner)
+    merge = (_number(vision, "spatial_merge_size") or 1) ** 2
+    out = _number(vision, "out_hidden_size") or hidden
+    projector = merge * width * merge * width + merge * width * out if merge > 1 else width * out + out * out
+    patches = 3 * width * (_number(vision, "patch_size") or 14) ** 2 * (_number(vision, "temporal_patch_size") or 1)
+    stacked = vision.get("deepstack_visual_indexes")
+    return layers + patches + projector * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
+
+
+def vision_parameters(architecture: Architecture, text: float, draft: float, hidden: int) -> Estimate | None:
+    """Parameters of the vision tower and projector; None for a text model.
+
+    ``text``: parameters of the text model; ``draft``: of the MTP modules its total may or may not include. The remainder of
+    the published total is taken where it is of the tower's order of magnitude, else both readings stay.
+    """
+    if not architecture.vision:
+        return None
+    formula = _tower(architecture.vision, hidden)
+    if architecture.parameters is None:
+        return Estimate(0.8 * formula, formula, 1.3 * formula) if formula else Estimate(0.0, 0.4e9, 1.0e9)
+    rests = [architecture.parameters - text]
+    if draft:
+        rests.append(architecture.parameters - text - draft)
+    rest = min(rests, key=lambda value: abs(value - formula))
+    if formula and not 0.5 * formula < rest < 2 * formula:
+        return Estimate.spanning(formula, max(0.0, min(rest, 3 * formula)))
+    return Estimate.exact(max(0.0, rest))
+
+
+def replicated(architecture: Architecture) -> bool:
+    """Whether every tensor-parallel rank holds the whole tower."""
+    return bool(architecture.vision) and str((architecture.vision or {}).get("model_type")) in REPLICATED

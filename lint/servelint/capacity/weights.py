@@ -1,0 +1,247 @@
+"""Weights: bytes per GPU of each pipeline stage, tensor by tensor."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.capacity import shape, tensors
+from servelint.capacity.buffers import charged_bytes, rotary_table_bytes
+from servelint.capacity.limits import missing
+from servelint.capacity.quantization import Quantization, dtype_bytes, quantization_of
+from servelint.capacity.step import Step, gib
+from servelint.estimate import Estimate
+from servelint.facts import UnknownFact
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from servelint.capacity.layout import Layout
+    from servelint.capacity.shape import LayerKind
+    from servelint.capacity.tensors import Part, Shards
+    from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Pool
+
+READINGS_AGREE = 0.10  # two statements of one parameter count further apart than this are two readings (PLN909)
+_REST = 0.0015  # small buffers and the allocator's tail, not followed one by one: largest residual of 40 unquantized start-ups
+COUNT_AGREES = 0.01  # the tensors' sum and the published count within this confirm each other
+
+
+class Weights(NamedTuple):
+    """``stages``: bytes per GPU of each pipeline stage; ``layers``: layers of each (empty where only a size is known).
+
+    ``counted``: parameters of the tensors that are described, None where none are; ``draft``: of MTP modules, not in ``stages``.
+    """
+
+    stages: tuple[Estimate, ...]
+    layers: tuple[int, ...]
+    counted: float | None
+    stated: float | None
+    steps: tuple[Step, ...]
+
+    @property
+    def largest(self) -> Estimate:
+        return max(self.stages, key=lambda stage: stage.mid)
+
+
+def text_parameters(architecture: Architecture) -> float:
+    """Parameters of the text model without MTP modules, of the whole checkpoint.
+
+    A vocabulary that is not stated counts nothing: plans give a shape without one. Raises :class:`UnknownFact` for
+    anything else that is missing.
+    """
+    total: float = shape.hidden_size(architecture)
+    for kind, layers in shape.kind_counts(architecture).items():
+        total += layers * sum(part.parameters for part in tensors.layer_parts(architecture, kind))
+    if shape.whole(architecture, "vocab_size", "padded_vocab_size"):
+        total += sum(p.parameters for p in tensors.embedding_parts(architecture))
+        if not _ties(architecture, total):
+            total += tensors.head_part(architecture).parameters
+    return total
+
+
+def _ties(architecture: Architecture, without_head: float) -> bool:
+    """Whether there is no separate LM head; where nothing says it, the published count decides, else a head is counted."""
+    tied = tensors.is_tied(architecture)
+    if tied is None and architecture.parameters:
+        head = tensors.head_part(architecture).parameters
+        return abs(architecture.parameters - without_head) < abs(architecture.parameters - without_head - head)
+    return bool(tied)
+
+
+class _Rank:
+    """The bytes of parts on one rank, under one quantization."""
+
+    def __init__(self, quantization: Quantization | None, plain: float, engine: str) -> None:
+        self.quantization = quantization
+        self.plain = plain
+        self.rounds = engine in {"vllm", "sglang"}
+
+    def bytes(self, parts: Iterable[Part], layer: int) -> Estimate:
+        low = mid = high = 0.0
+        for part in parts:
+            count = part.parameters
+            per = self.quantization.bytes_of(part, layer, self.plain) if self.quantization else None
+            if per is None or (per.is_exact and per.mid in {1.0, self.plain}):
+                exact = count * (per.mid if per else self.plain)
+                charged = charged_bytes(exact) if self.rounds else exact
+                low, mid, high = low + exact, mid + charged, high + charged
+            else:
+                # Packed words, scales and zero points are tensors of their own, charged in many small pieces.
+                low, mid, high = low + count * per.low, mid + count * per.mid, high + count * per.high * 1.01
+            if per is not None and per.mid < self.plain and self.rounds and part.name.endswith("kv_b_proj"):
+                # MLA absorbs the up-projection into the queries: a quantized one is kept a second time in the activations'
+                # dtype (vllm/v1/attention/backends/mla/common.py process_weights_after_loading).
+                mid, high = mid + count * self.plain, high + count * self.plain
+            if self.quantization and self.quantization.scheme.padding and part.role == "expert":
+                factor = _padding(part, self.quantization.scheme.padding)
+                mid += count * self.quantization.scheme.bytes.mid * (factor.mid - 1)
+                high += count * self.quantization.scheme.bytes.high * (factor.high - 1)
+        return Estimate(low, mid, high)
+
+
+def _padding(part: Part, block: int) -> Estimate:
+    """How much MXFP4 kernels enlarge expert weights: the model width to twice the block, the expert's own to the block.
+
+    gpt-oss (both widths 2880, vLLM on H100): 20b 13.47 GiB in 0.11, 13.64 / 7.01 / 3.63 at TP 1 / 2 / 4 in 0.19; 120b 64.38 with
+    Triton and 65.97 with Marlin. This gives 13.53 / 6.93 / 3.56 and 64.9; the cause of the rest was not found.
+    """
+    own, model = (part.rows, part.columns) if "down" not in part.name else (part.columns, part.rows)
+    wide = -(-model // (2 * block)) * 2 * block / model
+    factor = wide * -(-own // block) * block / own
+    return Estimate(1.0, factor, max(factor * 1.035, wide * 1.03))
+
+
+def _stage_bytes(rank: _Rank, a: Architecture, kinds: Sequence[tuple[int, LayerKind]], shards: Shards) -> Estimate:
+    parts = {kind: tensors.layer_parts(a, kind, shards) for kind in {kind for _, kind in kinds}}
+    total = Estimate.exact(0.0)
+    if rank.quantization is None or not rank.quantization.depends_on_layer:
+        for kind, own in parts.items():
+            total = total.plus(rank.bytes(own, 0).times(sum(1 for _, other in kinds if other == kind)))
+        return total
+    for index, kind in kinds:
+        total = total.plus(rank.bytes(parts[kind], index))
+    return total
+
+
+def _vision(a: Architecture, text: float, draft: float) -> Estimate | None:
+    if not a.vision:
+        return None
+    from servelint.capacity.vision import vision_parameters  # lazily: most models have no tower
+
+    return vision_parameters(a, text, draft, shape.hidden_size(a))
+
+
+def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estimate], tuple[int, ...]]:
+    """Bytes of each stage from the tensors."""
+    kinds = shape.layer_kinds(a)
+    plain = dtype_bytes(pool)
+    engine = layout.engine
+    rank = _Rank(quantization_of(pool, a), plain, engine)
+    shards = tensors.Shards.of(layout)
+    layers = shape.stage_layers(engine, len(kinds), layout.pipeline)
+    known_vocabulary = shape.whole(a, "vocab_size", "padded_vocab_size") > 0
+    text = text_parameters(a)
+    tied = known_vocabulary and _ties(a, text)
+    vision = _vision(a, text, tensors.draft_layer_parameters(a))
+    tables = rotary_table_bytes(a, engine, plain)
+    result: list[Estimate] = []
+    start = 0
+    for stage, count in enumerate(layers):
+        numbered = list(enumerate(kinds))[start : start + count]
+        start += count
+        own = _stage_bytes(rank, a, numbered, shards).plus(tables)
+        first, last = stage == 0, stage == layout.pipeline - 1
+        if known_vocabulary and first:
+            own = own.plus(rank.bytes(tensors.embedding_parts(a, engine, shards), -1))
+        if known_vocabulary and last and not (tied and first):
+            # A tied head is the embedding table again, which the last stage needs as well.
+            own = own.plus(rank.bytes([tensors.head_part(a, engine, shards)], -1))
+        if vision is not None and first:
+            from servelint.capacity.vision import replicated
+
+            cut = 1 if replicated(a) else layout.tensor
+            own = own.plus(Estimate(vision.low / cut, vision.mid / cut, vision.high).times(plain))
+        own = own.plus(shape.hidden_size(a) * plain if last else 0.0)
+        result.append(Estimate(own.low * (1 - _REST), own.mid, own.high * (1 + _REST)))
+    return result, layers
+
+
+def _by_size(pool: Pool, parameters: float, layout: Layout, architecture: Architecture | None) -> list[Estimate]:
+    """Stages of a model of which only the size is known.
+
+    An even split is the least; replicated tensors, end stages with the embeddings and uneven layers make more of it.
+    """
+    plain = dtype_bytes(pool)
+    quantization = quantization_of(pool, architecture)
+    per = Estimate.exact(plain)
+    if quantization is not None:
+        scheme = quantization.scheme.bytes
+        per = Estimate(scheme.low, 0.97 * scheme.mid + 0.03 * plain, 0.8 * scheme.high + 0.2 * plain)
+    total = per.times(parameters)
+    if architecture is not None and architecture.checkpoint_bytes and quantization is not None:
+        total = Estimate.spanning(float(architecture.checkpoint_bytes), total.low, total.high)
+    even = total.times(1 / (layout.tensor * layout.pipeline))
+    more = 1 + (0.05 if layout.tensor > 1 else 0.0) + (0.25 if layout.pipeline > 1 else 0.0)
+    return [Estimate(even.low, even.mid, even.high * more)] * layout.pipeline
+
+
+def weights_of(pool: Pool, layout: Layout) -> Weights:
+    """Bytes per GPU of every stage. Raises :class:`UnknownFact` where neither the shape nor the size of the model is known."""
+    a = pool.architecture.value if pool.architecture.is_known else None
+    stated = pool.parameters.value if pool.parameters.is_known else None
+    if a is None:
+        if stated is None:
+            missing(pool.architecture)
+        steps = (Step("weights", "parameters × bytes / (TP × PP)", (f"{stated:.4g} parameters", layout.formula()), ""),)
+        return Weights(tuple(_by_size(pool, stated, layout, None)), (), None, stated, steps)
+    published = stated if stated is not None else None if a.parameters_rounded else a.parameters
+    try:
+        stages, layers = _described(pool, a, layout)
+        text = text_parameters(a)
+    except UnknownFact as unknown:
+        size = stated if stated is not None else a.parameters
+        if size is None:
+            raise
+        step = Step("weights", "parameters × bytes / (TP × PP): the tensors are not described", (str(unknown),), "")
+        return Weights(tuple(_by_size(pool, size, layout, a)), (), None, stated, (step,))
+    draft = tensors.draft_layer_parameters(a)
+    vision = _vision(a, text, draft)
+    counted = text + (vision.mid if vision else 0.0)
+    steps_list = [_count_step(a, counted, published, layers)]
+    if published:
+        apart = min(abs(published / counted - 1), abs(published / (counted + draft) - 1))
+        if apart > (READINGS_AGREE if stated is not None else COUNT_AGREES):
+            ratio = published / counted
+            by_size = _by_size(pool, published, layout, a) if stated is not None else [s.times(ratio) for s in stages]
+            wide = [
+                Estimate(min(b.low, s.low), b.mid if stated is not None else s.mid, max(b.high, s.high))
+                for b, s in zip(by_size, stages, strict=True)
+            ]
+            steps_list.append(
+                Step(
+                    "two readings",
+                    "parameters stated against the sum of the shape",
+                    (f"{published:.4g}", f"{counted:.4g}"),
+                    "both span",
+                )
+            )
+            stages = wide
+        elif stated is not None and apart > COUNT_AGREES:
+            stages = [s.times(published / counted) for s in stages]
+    worst = max(range(len(stages)), key=lambda i: stages[i].mid)
+    steps_list.append(
+        Step(
+            "weights per GPU",
+            "sum over the tensors of a stage, each cut over its ranks or whole",
+            (layout.formula(), f"stage {worst + 1} of {layout.pipeline}"),
+            gib(stages[worst]),
+        )
+    )
+    return Weights(tuple(stages), layers, counted, stated, tuple(steps_list))
+
+
+def _count_step(a: Architecture, counted: float, published: float | None, layers: tuple[int, ...]) -> Step:
+    inputs: tuple[str, ...] = (f"{sum(layers)} layers", f"hidden {shape.hidden_size(a)}")
+    if published:
+        inputs += (f"stated or published {published:.4g}",)
+    return Step("parameters", "sum over the tensors of the shape", inputs, f"{counted:.4g}")

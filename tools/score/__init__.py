@@ -1,0 +1,1 @@
+"""Scores: what the estimates say against what was measured. Run as ``python -m tools.score memory FILE…``."""
