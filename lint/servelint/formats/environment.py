@@ -1,0 +1,108 @@
+"""The environment of a container, as Kubernetes builds it from ``env`` and ``envFrom``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from servelint.facts import Fact, Origin, OriginKind, Place, UnknownFact
+from servelint.source.nodes import ScalarNode
+
+if TYPE_CHECKING:
+    from servelint.source.nodes import Document, Node
+
+
+class Environment(Mapping[str, Fact[str]]):
+    """Variables by name. ``open_reason``: why further variables may exist ("" if none do); a name that is not listed is
+    then an unknown fact, not an absent one. Iteration gives the listed names only."""
+
+    __slots__ = ("_listed", "open_reason")
+
+    def __init__(self, listed: dict[str, Fact[str]], open_reason: str = "") -> None:
+        self._listed = listed
+        self.open_reason = open_reason
+
+    def __getitem__(self, name: str) -> Fact[str]:
+        fact = self._listed.get(name)
+        if fact is not None:
+            return fact
+        if self.open_reason:
+            return Fact.unknown(f"env.{name}", self.open_reason)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._listed)
+
+    def __len__(self) -> int:
+        return len(self._listed)
+
+
+def environment(document: Document, container: Node, given: Mapping[str, Fact[str]] | None = None) -> Environment:
+    """The container's environment. ``given``: what a controller puts in front of the container's own variables.
+
+    ``$(NAME)`` in a value is replaced where NAME stands earlier in the list, as the kubelet does; ``$$`` is a ``$``.
+    """
+    listed: dict[str, Fact[str]] = dict(given or {})
+    sources = [item for item in container.elements_at("envFrom") if item.get("configMapRef") or item.get("secretRef")]
+    open_reason = "it may come from envFrom, whose ConfigMap or Secret is not at hand" if sources else ""
+    for item in container.elements_at("env"):
+        name = item.text_at("name")
+        if name:
+            listed[name] = _variable(document, name, item, Environment(listed, open_reason))
+    return Environment(listed, open_reason)
+
+
+def _variable(document: Document, name: str, item: Node, before: Environment) -> Fact[str]:
+    label = f"env.{name}"
+    value = item.get("value")
+    if isinstance(value, ScalarNode):
+        origin = Origin(OriginKind.FILE, label, Place.of(document, value))
+        if "$" not in value.text:
+            return Fact.known(label, value.text, origin)
+        try:
+            return Fact.known(label, expand(value.text, before), origin)
+        except UnknownFact as unknown:
+            return Fact.unknown(label, f"its value refers to {unknown.fact.removeprefix('env.')}: {unknown.reason}", "", origin)
+    place = Place.of(document, item)
+    source = item.entries_at("valueFrom")
+    if source:
+        kind, _, node = source[0]
+        what = node.text_at("name") or node.text_at("fieldPath") or node.text_at("resource") or ""
+        reason = f"it comes from {kind} {what}".strip()
+        return Fact.unknown(label, reason, f"state the value of {name} in the manifest", Origin(OriginKind.FILE, label, place))
+    return Fact.known(label, "", Origin(OriginKind.FILE, label, place))
+
+
+def expand(text: str, variables: Mapping[str, Fact[str]]) -> str:
+    """``text`` with every ``$(NAME)`` replaced, as the kubelet does for env, command and args.
+
+    Raises :class:`UnknownFact` for a variable that is not known. One that does not exist stays as written, unless it may
+    be a link to a Service (``…_SERVICE_HOST``), which the kubelet adds.
+    Source: ``k8s.io/kubernetes/third_party/forked/golang/expansion``.
+    """
+    parts: list[str] = []
+    position = 0
+    while True:
+        dollar = text.find("$", position)
+        if dollar < 0 or dollar + 1 == len(text):
+            parts.append(text[position:])
+            return "".join(parts)
+        parts.append(text[position:dollar])
+        following = text[dollar + 1]
+        end = text.find(")", dollar) if following == "(" else -1
+        if following == "$":
+            parts.append("$")
+            position = dollar + 2
+        elif end > 0:
+            name = text[dollar + 2 : end]
+            fact = variables.get(name)
+            if fact is not None:
+                parts.append(fact.value)
+            elif "_SERVICE_" in name or name.endswith("_PORT"):
+                raise UnknownFact(f"env.{name}", "the kubelet sets it from a Service")
+            else:
+                parts.append(text[dollar : end + 1])
+            position = end + 1
+        else:
+            parts.append("$")
+            position = dollar + 1

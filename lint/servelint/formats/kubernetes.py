@@ -1,0 +1,147 @@
+"""Kubernetes workloads: Pod, Deployment, StatefulSet, ReplicaSet and Job, alone or as items of a List."""
+
+from __future__ import annotations
+
+import os.path
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.deployment import Deployment
+from servelint.facts import Fact, FactState, Origin, OriginKind
+from servelint.formats import podspec
+from servelint.source.nodes import MappingNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.deployment import Pool
+    from servelint.formats.base import Surroundings
+    from servelint.source.nodes import Document, Node
+
+
+class _Kind(NamedTuple):
+    """``group``: of its apiVersion, "" for the core group. ``pods``: the key that says how many pods. ``selects``: it must
+    have a ``spec.selector`` to be accepted. ``ordered``: its pods have an index, so that several can form one group."""
+
+    group: str
+    pods: str = "replicas"
+    selects: bool = True
+    ordered: bool = False
+
+
+_KINDS = {
+    "Pod": _Kind("", "", selects=False),
+    "Deployment": _Kind("apps"),
+    "ReplicaSet": _Kind("apps"),
+    "StatefulSet": _Kind("apps", ordered=True),
+    "Job": _Kind("batch", "parallelism", selects=False, ordered=True),
+}
+
+
+class Kubernetes:
+    """Plain workloads. Pods of operators (Ray, Dynamo, KServe …) are inside objects of other kinds and are not read here."""
+
+    name = "kubernetes"
+    # Every pod spec has the key "containers"; the kind is not looked for, since it has many spellings in YAML and JSON.
+    needles: tuple[tuple[bytes, ...], ...] = (
+        (b"containers", b"vllm"),
+        (b"containers", b"llm-d/llm-d"),
+    )
+
+    def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
+        root = document.root
+        if not isinstance(root, MappingNode):
+            return
+        kind = root.text_at("kind") or ""
+        listed = kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in _KINDS)
+        for item in root.elements_at("items") if listed else [root]:
+            deployment = self._object(document, item, surroundings)
+            if deployment is not None:
+                yield deployment
+
+    def _object(self, document: Document, item: Node, surroundings: Surroundings) -> Deployment | None:
+        kind_name = item.text_at("kind") or ""
+        kind = _KINDS.get(kind_name)
+        group, slash, _ = (item.text_at("apiVersion") or "").rpartition("/")
+        if kind is None or group != kind.group or bool(slash) != bool(kind.group):
+            return None
+        template = item if kind_name == "Pod" else item.get("spec", "template")
+        if template is None:
+            return None
+        partial = is_partial(document, item, kind)
+        pools = podspec.engine_pools(document, template, surroundings, owner=kind_name, partial=partial)
+        if not pools:
+            return None
+        pods = _pods(document, item, kind, partial)
+        pools = [_sized(pods, kind, pool) for pool in pools]
+        name = item.text_at("metadata", "name") or item.text_at("metadata", "generateName") or kind_name.lower()
+        podspec.report_invalid(surroundings, name, pods)
+        notes = (podspec.PATCHED,) if partial else ()
+        return Deployment(name, self.name, document, tuple(pools), notes=notes)
+
+
+def is_partial(document: Document, item: Node, kind: _Kind) -> bool:
+    """True for a patch or a base: the API would not accept it as it stands, or it says so by its name or placeholders."""
+    if kind.selects and item.get("spec", "selector") is None:
+        return True
+    template = item if kind is _KINDS["Pod"] else item.get("spec", "template")
+    return is_patch_file(document.source.path) or (template is not None and is_unfinished(item, template))
+
+
+def is_patch_file(path: str) -> bool:
+    """True where the file's name says that it is a kustomize patch, or its directory that it is a component or overlay."""
+    folder, name = os.path.split(path.replace("\\", "/"))
+    words = set("".join(c if c.isalnum() else " " for c in name.lower()).split())
+    return bool(words & {"patch", "patches"}) or bool(set(folder.lower().split("/")) & {"components", "overlays", "patches"})
+
+
+def is_unfinished(item: Node, template: Node) -> bool:
+    """True where a container has no image, or an image or name waits for kustomize to replace it."""
+    names = [item.text_at("metadata", key) for key in ("name", "namespace")]
+    if any(name is not None and ("kustomize" in name or name == "*") for name in names):
+        return True
+    for container in template.elements_at("spec", "containers"):
+        reference = container.text_at("image")
+        if reference is None or "replace" in reference.lower():
+            return True
+    return False
+
+
+def _pods(document: Document, item: Node, kind: _Kind, partial: bool) -> Fact[int]:
+    if kind.pods:
+        return podspec.replicas(document, item, key=kind.pods, partial=partial)
+    return Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "a Pod is one pod"))
+
+
+def _sized(pods: Fact[int], kind: _Kind, pool: Pool) -> Pool:
+    """The pool with its nodes and replicas."""
+    nodes = _nodes(pool)
+    if nodes.state is FactState.UNKNOWN:
+        reason = f"how many pods make one replica is not known: {nodes.reason}"
+        pods = Fact.unknown(pods.name, reason, nodes.remedy)
+    elif nodes.value > 1:
+        pods = _groups(pods, nodes.value, kind)
+    return replace(pool, nodes=nodes, replicas_min=pods, replicas_max=replace(pods, name="replicas.max"))
+
+
+def _nodes(pool: Pool) -> Fact[int]:
+    """Pods of one replica: what the engine's command line says of its group, else one."""
+    stated = pool.nodes
+    if stated.state is not FactState.UNKNOWN or stated.reason != "not stated":
+        return stated
+    data, local = pool.data, pool.data_local
+    if data.is_known and local.is_stated and 0 < local.value < data.value and data.value % local.value == 0:
+        # vLLM: `--data-parallel-size` ranks, `--data-parallel-size-local` of them in each pod.
+        return Fact.known("nodes", data.value // local.value, Origin(OriginKind.DERIVED, "data ranks / local data ranks"))
+    return Fact.known("nodes", 1, Origin(OriginKind.DERIVED, "the engine runs in one pod"))
+
+
+def _groups(pods: Fact[int], nodes: int, kind: _Kind) -> Fact[int]:
+    """Replicas where ``nodes`` pods form one of them: only pods with an index can be told apart by the command line."""
+    if not pods.is_known:
+        return pods
+    count = pods.value
+    if kind.ordered and count and count % nodes == 0:
+        return Fact.known(pods.name, count // nodes, Origin(OriginKind.DERIVED, f"{count} pods in groups of {nodes}"))
+    reason = f"the engine's group has {nodes} pods and this object has {count}; the others are in another object"
+    return Fact.unknown(pods.name, reason)

@@ -1,0 +1,253 @@
+"""From a pod template to pools: which containers run an engine, what they run it with, and on what.
+
+What is common to every Kubernetes workload is here; how many pods make a replica, and how many replicas there are, is for
+the workload's own module to add.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from servelint.deployment import Container, Pod, Pool, Role
+from servelint.facts import Fact, FactState, Origin, OriginKind, Place
+from servelint.formats import containers, devices, scheduling
+from servelint.formats.environment import environment
+from servelint.formats.writers import EntryWriter, ScalarWriter, together
+from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from servelint.engines.base import Engine
+    from servelint.engines.command import Command, Program
+    from servelint.formats.base import Surroundings
+    from servelint.source.nodes import Document, Node
+
+PATCHED = "this file is a patch or base that another file completes"
+_BUILT = "lint the built manifest, as kustomize build prints it"
+
+
+class Process(NamedTuple):
+    """One engine process of a container."""
+
+    engine: Engine
+    command: Command
+    programs: tuple[Program, ...]
+    shared: bool  # the container starts several engines
+
+
+def engine_pools(
+    document: Document,
+    template: Node,
+    surroundings: Surroundings,
+    *,
+    owner: str,
+    partial: bool = False,
+    given: Mapping[str, Fact[str]] | None = None,
+) -> list[Pool]:
+    """A pool for every engine process in the containers of ``template``; init containers run none.
+
+    ``owner``: kind of the object that holds the template. ``given``: variables its controller injects. Facts that depend
+    on the number of pods (nodes, replicas) are left as the engine states them.
+    """
+    pod = Pod(document, template, owner, partial)
+    pools: list[Pool] = []
+    for container in template.elements_at("spec", "containers"):
+        variables = environment(document, container, given)
+        for process in processes(document, container, variables, surroundings.engines):
+            pool = _pool(pod, container, process, variables)
+            taken = {other.name for other in pools}
+            number = 2
+            name = pool.name
+            while name in taken:
+                name, number = f"{pool.name}-{number}", number + 1
+            pools.append(replace(pool, name=name))
+    return pools
+
+
+def processes(
+    document: Document, container: Node, variables: Mapping[str, Fact[str]], engines: Sequence[Engine]
+) -> list[Process]:
+    """The engine processes that ``container`` starts, in the order of its script."""
+    from servelint.engines import shell  # lazy: only containers that may run an engine are taken apart
+
+    reference = container.text_at("image") or ""
+    words = _words(container)
+    if not _mentions_engine(reference, words, engines):
+        return []
+    command_words, args = container.elements_at("command"), container.elements_at("args")
+    programs = shell.programs(document, command_words, args, variables, container.get("image"))
+    found: list[tuple[Engine, Command]] = []
+    for engine in engines:
+        command = engine.command(programs, reference)
+        if command is None:
+            continue
+        found.append((engine, command))
+        others = (engine.command((program,), reference) for program in programs if program is not command.program)
+        found += [(engine, other) for other in others if other is not None]  # a script may start several
+    return [Process(engine, command, tuple(programs), len(found) > 1) for engine, command in found]
+
+
+def _words(container: Node) -> str:
+    """Everything that is executed, as one lower-case text to look for names in."""
+    items = (*container.elements_at("command"), *container.elements_at("args"))
+    return "\n".join(item.text for item in items if isinstance(item, ScalarNode)).lower()
+
+
+def _mentions_engine(reference: str, words: str, engines: Sequence[Engine]) -> bool:
+    text = f"{reference.lower()}\n{words}"
+    return any(needle.decode() in text for engine in engines for needle in engine.needles)
+
+
+def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[str]]) -> Pool:
+    document, engine, command = pod.document, process.engine, process.command
+    image = containers.image(document, node, partial=pod.partial)
+    name = node.text_at("name") or engine.name
+    label = node.get("name")
+    place = Place.of(document, label if label is not None else node)
+    container = Container(name, document, node, engine.name, image, pod, command, variables)
+    asked = devices.devices(node)
+    writer = together((document, asked.limit), (document, asked.request))
+    gpus = devices.count(document, node, writer, partial=pod.partial)
+    if process.shared:
+        reason = "the container starts several engine processes; which GPUs each one gets is not stated"
+        gpus = Fact.unknown(gpus.name, reason, origin=gpus.origin)
+    facts: dict[str, Fact[Any]] = dict(engine.facts(command, variables))
+    if asked.shared:
+        facts["accelerator"] = Fact.unknown("accelerator.name", "the container asks for a part of a GPU's memory")
+    elif (accelerator := scheduling.accelerator(document, pod.node)) is not None:
+        facts["accelerator"] = accelerator
+    stated = Origin(OriginKind.FILE, command.launcher, Place.of(document, command.node))
+    pool = Pool(
+        name=name,
+        place=place,
+        role=role_of(pod.node, document, command),
+        containers=(container,),
+        gpu_resource=asked.resource,
+        engine=Fact.known("engine.name", engine.name, stated),
+        version=engine.version(image),
+        gpus_per_node=gpus,
+        **facts,
+    )
+    if "nodes" not in facts and (reason := _joins_ray(process, variables)):
+        pool = replace(pool, nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
+    return _without_defaults(pool) if pod.partial and _arguments_elsewhere(node) else pool
+
+
+def _arguments_elsewhere(container: Node) -> bool:
+    """A patch that states no arguments of its own keeps those of its base. Lists are replaced as a whole."""
+    return not isinstance(container.get("args"), SequenceNode) and len(container.elements_at("command")) < 3
+
+
+def _without_defaults(pool: Pool) -> Pool:
+    """The pool with every unstated fact of its command line marked unknown, so that no default is taken for it."""
+    unknown: dict[str, Any] = {}
+    for name in (
+        "model", "tensor", "pipeline", "data", "data_local", "expert", "sequence", "prefill_context", "decode_context",
+        "attention_data", "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
+        "kv_cache_memory_bytes", "kv_cache_dtype", "block_size", "dtype", "quantization", "enforce_eager", "chunked_prefill",
+        "speculative",
+    ):  # fmt: skip
+        fact: Fact[Any] = getattr(pool, name)
+        if fact.state is FactState.UNKNOWN:
+            unknown[name] = Fact.unknown(fact.name, PATCHED, _BUILT)
+    return replace(pool, **unknown)
+
+
+def _joins_ray(process: Process, variables: Mapping[str, Fact[str]]) -> str:
+    """Why the engine's group may span pods that this template does not count; "" if nothing says so."""
+    backend = process.command.last("--distributed-executor-backend")
+    by_ray = backend is not None and backend.value == "ray"
+    if "RAY_ADDRESS" in set(variables) or (by_ray and "RAY_ADDRESS" in variables):  # the latter: envFrom may set it
+        return "RAY_ADDRESS lets the engine use the GPUs of a Ray cluster whose size is not stated here"
+    for program in process.programs:
+        texts = [word.text for word in program.words[:3]]
+        if texts[:2] == ["ray", "start"] or any(text.endswith("multi-node-serving.sh") for text in texts):
+            return "the container starts or joins a Ray cluster; the pods that join it are not stated here"
+    return ""
+
+
+_ROLES = {
+    "prefill": Role.PREFILL, "prefiller": Role.PREFILL, "kv_producer": Role.PREFILL,
+    "decode": Role.DECODE, "decoder": Role.DECODE, "kv_consumer": Role.DECODE,
+    "encode": Role.ENCODE, "encoder": Role.ENCODE, "ec_producer": Role.ENCODE,
+}  # fmt: skip
+
+
+def role_of(template: Node, document: Document, command: Command) -> Role:
+    """The role of an engine, where its command line hands KV (or encoder output) to others.
+
+    A name or label alone is no role: charts call a pool that serves both phases "decode".
+    """
+    mode = command.last("--disaggregation-mode")
+    if mode is not None:
+        return _ROLES.get(mode.value or "", Role.SERVE)
+    if command.last("--mm-encoder-only") is not None:
+        return Role.ENCODE
+    transfer = next((a for a in reversed(command.arguments) if a.name == "--kv-transfer-config"), None)
+    if transfer is None:
+        return Role.SERVE
+    stated = _kv_role(command)
+    if stated in _ROLES:
+        return _ROLES[stated]
+    for key, _, value in template.entries_at("metadata", "labels"):
+        if key.endswith("role") and isinstance(value, ScalarNode) and value.text.lower() in _ROLES:
+            return _ROLES[value.text.lower()]
+    name = (document.text_at("metadata", "name") or "").lower()
+    for separator in "._":
+        name = name.replace(separator, "-")
+    roles = {_ROLES[part] for part in name.split("-") if part in _ROLES}
+    return roles.pop() if len(roles) == 1 else Role.SERVE
+
+
+def _kv_role(command: Command) -> str:
+    """``kv_role`` of ``--kv-transfer-config``, given as JSON or as a dotted key; "" if it is not stated."""
+    role = ""
+    for argument in command.arguments:
+        if argument.name != "--kv-transfer-config" or argument.value is None:
+            continue
+        if argument.key:
+            role = argument.value if argument.key == "kv_role" else role
+            continue
+        import json  # lazy: only disaggregated deployments have it
+
+        try:
+            config = json.loads(argument.value)
+        except ValueError:
+            continue
+        if isinstance(config, dict) and isinstance(config.get("kv_role"), str):
+            role = config["kv_role"]
+    return role
+
+
+def replicas(document: Document, owner: Node, *, key: str = "replicas", partial: bool = False) -> Fact[int]:
+    """``spec.replicas`` of the object at ``owner``, or Kubernetes' default of one."""
+    from servelint.source.scalars import integer  # lazy: only recognised workloads need it
+
+    name = "replicas.min"
+    node = owner.get("spec", key)
+    if isinstance(node, ScalarNode):
+        origin = Origin(OriginKind.FILE, f"spec.{key}", Place.of(document, node))
+        value = integer(node)
+        if value is None or value < 0:
+            return Fact.unknown(name, f"spec.{key} is {node.text!r}, not a whole number", origin=origin)
+        return Fact.known(name, value, origin, ScalarWriter(document, node))
+    if partial:
+        return Fact.unknown(name, PATCHED, _BUILT)
+    spec = owner.get("spec")
+    writer = EntryWriter(document, spec, key) if isinstance(spec, MappingNode) else None
+    return Fact.known(name, 1, Origin(OriginKind.DEFAULT, f"default of Kubernetes for spec.{key}"), writer)
+
+
+def report_invalid(surroundings: Surroundings, deployment: str, fact: Fact[int]) -> None:
+    """Reports a number that is written but is none. A placeholder that a template engine fills in is not reported."""
+    place = fact.place
+    if fact.state is not FactState.UNKNOWN or place is None or fact.origin is None:
+        return
+    text = place.document.source.text[place.span.start : place.span.end]
+    if any(mark in text for mark in ("$", "{{", "<")):
+        return
+    from servelint.finding import Verdict  # lazy: only invalid documents are reported
+
+    surroundings.problem("DOC102", Verdict(place, fact.reason, key=fact.origin.text), deployment)

@@ -1,0 +1,296 @@
+"""Plain Kubernetes workloads: which are read, and what is known of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from servelint.deployment import Deployment, Role
+from servelint.engines.vllm import Vllm
+from servelint.facts import FactState, OriginKind
+from servelint.formats.kubernetes import Kubernetes
+from servelint.source.needles import matches
+from servelint.source.reader import read_text
+from servelint.source.text import SourceText
+
+if TYPE_CHECKING:
+    from servelint.finding import Verdict
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "kubernetes"
+
+
+class Reading:
+    """Surroundings that collect what is reported."""
+
+    def __init__(self) -> None:
+        self.engines = (Vllm(),)
+        self.problems: list[tuple[str, Verdict]] = []
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        self.problems.append((code, verdict))
+
+
+def recognise(text: str, path: str = "deploy.yaml", reading: Reading | None = None) -> list[Deployment]:
+    reading = reading or Reading()
+    documents = read_text(SourceText(path, text)).documents
+    return [deployment for document in documents for deployment in Kubernetes().recognise(document, reading)]
+
+
+def fixture(name: str) -> list[Deployment]:
+    path = FIXTURES / name
+    return recognise(path.read_text(encoding="utf-8"), name)
+
+
+def workload(kind: str = "Deployment", api: str = "apps/v1", *, spec: str = "", pod: str = "", container: str = "") -> str:
+    """A workload around one vLLM container; ``spec``, ``pod`` and ``container`` are further flow-style entries."""
+    body = f"containers: [{{name: vllm, image: 'vllm/vllm-openai:v0.19.1'{container}}}]{pod}"
+    return (
+        f"apiVersion: {api}\nkind: {kind}\nmetadata: {{name: x}}\n"
+        f"spec: {{selector: {{matchLabels: {{a: b}}}}{spec}, template: {{metadata: {{labels: {{a: b}}}}, spec: {{{body}}}}}}}\n"
+    )
+
+
+def test_a_deployment_states_its_facts_with_their_places() -> None:
+    [deployment] = fixture("deployment-ten-billion-like.yaml")
+    [pool] = deployment.pools
+    assert (deployment.name, deployment.format) == ("ten-billion", "kubernetes")
+    assert pool.engine.value == "vllm"
+    assert str(pool.version.value) == "0.19.1"
+    assert pool.model.value == "Qwen/Qwen3-8B"
+    assert (pool.tensor.value, pool.pipeline.value) == (2, 2)
+    assert (pool.gpus_per_node.value, pool.gpu_resource, pool.nodes.value) == (4, "nvidia.com/gpu", 1)
+    assert (pool.replicas_min.value, pool.replicas_max.value) == (2, 2)
+    assert pool.accelerator.value.name == "H100-SXM5-80GB"
+    assert pool.max_model_len.value == 10240
+    assert pool.role is Role.SERVE
+    source = deployment.document.source
+    for fact, text, line in (
+        (pool.gpus_per_node, '"4"', 'nvidia.com/gpu: "4"'),
+        (pool.replicas_min, "2", "replicas: 2  # DP=2"),
+        (pool.accelerator, "NVIDIA-H100-80GB-HBM3", "nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3"),
+        (pool.tensor, "--tensor-parallel-size=2", "- --tensor-parallel-size=2"),
+    ):
+        place = fact.place
+        assert place is not None
+        assert source.text[place.span.start : place.span.end] == text
+        assert source.line(source.position(place.span.start).line).strip() == line
+
+
+@pytest.mark.parametrize(
+    ("kind", "api"),
+    [("Deployment", "apps/v1"), ("StatefulSet", "apps/v1"), ("ReplicaSet", "apps/v1"), ("Job", "batch/v1")],
+)
+def test_kinds(kind: str, api: str) -> None:
+    [deployment] = recognise(workload(kind, api, container=", args: [--model, m/m]"))
+    assert deployment.pools[0].replicas_min.value == 1
+    assert deployment.pools[0].replicas_min.origin is not None
+    assert deployment.pools[0].replicas_min.origin.kind is OriginKind.DEFAULT
+
+
+@pytest.mark.parametrize(
+    ("kind", "api"),
+    [
+        ("Deployment", "v1"),
+        ("Deployment", "example.com/v1"),
+        ("Pod", "apps/v1"),
+        ("RayCluster", "ray.io/v1"),
+        ("DynamoGraphDeployment", "nvidia.com/v1alpha1"),
+    ],
+)
+def test_other_objects_are_not_read(kind: str, api: str) -> None:
+    assert recognise(workload(kind, api, container=", args: [--model, m/m]")) == []
+
+
+def test_json_and_lists() -> None:
+    pod = (
+        '{"apiVersion":"v1","kind":"Pod","metadata":{"name":"%s"},"spec":{"containers":[{"name":"c",'
+        '"image":"vllm/vllm-openai:v0.19.1","args":["--model","m/m","--tensor-parallel-size","2"],'
+        '"resources":{"limits":{"nvidia.com/gpu":"2"}}}]}}'
+    )
+    text = '{"apiVersion":"v1","kind":"List","items":[' + pod % "a" + "," + pod % "b" + "]}"
+    assert [d.name for d in recognise(text)] == ["a", "b"]
+    assert matches(text.encode().lower(), Kubernetes.needles)
+    assert recognise(text)[1].pools[0].gpus_per_node.value == 2
+
+
+def test_needles_match_every_fixture_of_ours() -> None:
+    for path in FIXTURES.glob("*.yaml"):
+        assert matches(path.read_bytes().lower(), Kubernetes.needles), path.name
+
+
+def test_each_phase_is_its_own_deployment() -> None:
+    prefill, decode = fixture("prefill-decode.yaml")
+    assert (prefill.name, prefill.pools[0].role, prefill.pools[0].replicas_min.value) == ("qwen-prefill", Role.PREFILL, 3)
+    assert (decode.name, decode.pools[0].role, decode.pools[0].gpus_per_node.value) == ("qwen-decode", Role.DECODE, 2)
+    # tp_size inside the JSON of a flag is another engine's
+    assert prefill.pools[0].tensor.state is FactState.UNKNOWN
+    assert prefill.pools[0].accelerator.state is FactState.ALTERNATIVES
+    # the sidecar that comes first is no engine
+    assert [p.name for p in decode.pools] == ["vllm"]
+
+
+@pytest.mark.parametrize(
+    ("args", "role"),
+    [
+        ("""--kv-transfer-config, '{"kv_role": "kv_producer"}'""", Role.PREFILL),
+        ("""--kv-transfer-config, '{"kv_role": "kv_consumer"}'""", Role.DECODE),
+        ("--kv-transfer-config.kv_role, kv_consumer", Role.DECODE),
+        ("""--kv-transfer-config, '{"kv_role": "kv_both"}'""", Role.SERVE),
+        ("--kv-transfer-config, not-json", Role.SERVE),
+        ("--mm-encoder-only", Role.ENCODE),
+        ("--port, '8000'", Role.SERVE),
+    ],
+)
+def test_roles_by_the_command_line(args: str, role: Role) -> None:
+    assert recognise(workload(container=f", args: [--model, m/m, {args}]"))[0].pools[0].role is role
+
+
+def test_a_label_alone_is_no_role() -> None:
+    text = workload(container=", args: [--model, m/m]").replace("labels: {a: b}", "labels: {llm-d.ai/role: decode}")
+    assert recognise(text)[0].pools[0].role is Role.SERVE
+
+
+def test_simulators_clients_and_init_containers_run_no_engine() -> None:
+    assert fixture("not-an-engine.yaml") == []
+
+
+def test_two_engines_in_one_pod_are_two_pools() -> None:
+    second = "}, {name: embed, image: 'vllm/vllm-openai:v0.19.1', args: [--model, e/e], resources: {limits: {nvidia.com/gpu: 1}}"
+    [deployment] = recognise(workload(container=", args: [--model, m/m], resources: {limits: {nvidia.com/gpu: 4}}" + second))
+    assert [(p.name, p.model.value, p.gpus_per_node.value) for p in deployment.pools] == [("vllm", "m/m", 4), ("embed", "e/e", 1)]
+
+
+def test_two_engines_in_one_container_share_unknown_gpus() -> None:
+    script = ', command: [sh, -c, "vllm serve a/a --port 1 & vllm serve b/b --port 2"], resources: {limits: {nvidia.com/gpu: 2}}'
+    [deployment] = recognise(workload(container=script))
+    assert [p.name for p in deployment.pools] == ["vllm", "vllm-2"]
+    assert [p.model.value for p in deployment.pools] == ["a/a", "b/b"]
+    assert all("several engine processes" in p.gpus_per_node.reason for p in deployment.pools)
+
+
+def test_a_patch_says_nothing_by_what_it_lacks() -> None:
+    [deployment] = fixture("patch-decode.yaml")
+    [pool] = deployment.pools
+    assert pool.containers[0].pod is not None
+    assert pool.containers[0].pod.partial
+    assert pool.tensor.value == 4
+    for fact in (pool.version, pool.gpus_per_node, pool.replicas_min):
+        assert fact.state is FactState.UNKNOWN
+        assert "patch" in fact.reason
+
+
+def test_a_patch_without_arguments_keeps_those_of_its_base() -> None:
+    text = workload(container=', command: ["vllm", "serve"]').replace("selector: {matchLabels: {a: b}}, ", "")
+    [deployment] = recognise(text)
+    assert "patch" in deployment.pools[0].tensor.reason
+    assert "patch" in deployment.pools[0].max_model_len.reason
+
+
+@pytest.mark.parametrize(
+    ("path", "change"),
+    [
+        ("deploy.yaml", ("selector: {matchLabels: {a: b}}, ", "")),
+        ("deploy.yaml", ("vllm/vllm-openai:v0.19.1", "replaced-by-kustomize")),
+        ("deploy.yaml", ("{name: x}", "{name: x, namespace: replaced-by-kustomize}")),
+        ("overlays/prod/deploy.yaml", ("", "")),
+        ("components/shm/deploy.yaml", ("", "")),
+        ("patch-decode.yaml", ("", "")),
+        ("deployment.patch.yaml", ("", "")),
+    ],
+)
+def test_signs_of_a_patch(path: str, change: tuple[str, str]) -> None:
+    text = workload(container=', command: [vllm, serve, "m/m"]').replace(*change)
+    assert recognise(text, path)[0].pools[0].containers[0].pod.partial  # type: ignore[union-attr]
+
+
+def test_a_complete_deployment_is_no_patch() -> None:
+    text = workload(container=', command: [vllm, serve, "m/m"]')
+    for path in ("deploy.yaml", "base/deploy.yaml", "dispatch.yaml"):
+        assert not recognise(text, path)[0].pools[0].containers[0].pod.partial  # type: ignore[union-attr]
+
+
+def test_variables_are_replaced_where_kubernetes_replaces_them() -> None:
+    env = "env: [{name: TP, value: '4'}, {name: MODEL, valueFrom: {configMapKeyRef: {name: runtime, key: model}}}]"
+    [deployment] = recognise(workload(container=f", args: ['--model=$(MODEL)', '--tensor-parallel-size=$(TP)'], {env}"))
+    pool = deployment.pools[0]
+    assert pool.tensor.value == 4
+    assert pool.model.state is FactState.UNKNOWN
+    assert "MODEL" in pool.model.reason
+
+
+def test_a_stateful_set_with_nnodes_is_one_group() -> None:
+    args = ", args: [--model, m/m, --tensor-parallel-size, '16', --nnodes, '2', --node-rank, '0']"
+    [deployment] = recognise(workload("StatefulSet", spec=", replicas: 4", container=args))
+    pool = deployment.pools[0]
+    assert (pool.nodes.value, pool.replicas_min.value) == (2, 2)
+
+
+def test_a_ray_cluster_of_unknown_size() -> None:
+    script = ', command: [sh, -c, "ray start --head --port=6379; vllm serve m/m --tensor-parallel-size 16"]'
+    pool = recognise(workload(container=script))[0].pools[0]
+    assert pool.nodes.state is FactState.UNKNOWN
+    assert "Ray" in pool.nodes.reason
+    assert pool.replicas_min.state is FactState.UNKNOWN
+
+
+@pytest.mark.parametrize("count", ["two", "-1", "1.5"])
+def test_a_number_of_replicas_that_is_none_is_reported(count: str) -> None:
+    reading = Reading()
+    [deployment] = recognise(workload(spec=f", replicas: {count}", container=", args: [--model, m/m]"), reading=reading)
+    assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
+    [(code, verdict)] = reading.problems
+    assert code == "DOC102"
+    assert count in verdict.label
+
+
+def test_a_placeholder_for_the_replicas_is_not_reported() -> None:
+    reading = Reading()
+    [deployment] = recognise(workload(spec=', replicas: "${REPLICAS}"', container=", args: [--model, m/m]"), reading=reading)
+    assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
+    assert reading.problems == []
+
+
+def test_gpus_and_replicas_can_be_written() -> None:
+    from servelint.source.edits import apply
+
+    [deployment] = fixture("deployment-ten-billion-like.yaml")
+    pool = deployment.pools[0]
+    assert pool.gpus_per_node.writer is not None
+    assert pool.replicas_min.writer is not None
+    edits = (*(pool.gpus_per_node.writer.write(2) or ()), *(pool.replicas_min.writer.write(3) or ()))
+    text = apply(deployment.document.source.text, edits)
+    assert text.count('nvidia.com/gpu: "2"') == 2
+    assert "replicas: 3  # DP=2" in text
+
+
+def test_a_default_can_be_written() -> None:
+    from servelint.source.edits import apply
+
+    text = "apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: x\nspec:\n  selector: {}\n  template:\n    spec:\n      containers:\n"
+    text += "        - name: vllm\n          image: vllm/vllm-openai:v0.19.1\n          args: [--model, m/m]\n"
+    pool = recognise(text)[0].pools[0]
+    assert pool.replicas_min.writer is not None
+    edits = pool.replicas_min.writer.write(3)
+    assert edits is not None
+    assert recognise(apply(text, edits))[0].pools[0].replicas_min.value == 3
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "kind: Deployment",
+        "apiVersion: apps/v1\nkind: Deployment\nspec: vllm",
+        "apiVersion: v1\nkind: Pod\nspec: {containers: vllm}",
+        "apiVersion: v1\nkind: Pod\nspec: {containers: [vllm, {name: [vllm]}, {image: {a: b}}, null]}",
+        "apiVersion: v1\nkind: List\nitems: vllm",
+        "apiVersion: v1\nkind: Pod\nspec: {containers: [{image: vllm/vllm-openai:v1, args: --model, env: 3, resources: 4}]}",
+        "apiVersion: [v1]\nkind: {a: b}",
+    ],
+)
+def test_nonsense_is_read_without_error(text: str) -> None:
+    for deployment in recognise(text):
+        assert deployment.pools
