@@ -1,0 +1,29 @@
+"""The built-in formats and engines, as a plugin like anyone's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.hooks import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from servelint.engines.base import Engine
+    from servelint.formats.base import Format
+
+
+@hookimpl
+def servelint_formats() -> Sequence[Format]:
+    from servelint.formats.kubernetes import Kubernetes
+    from servelint.formats.leaderworkerset import LeaderWorkerSet
+    from servelint.formats.plan import NativePlan
+
+    return (NativePlan(), Kubernetes(), LeaderWorkerSet())
+
+
+@hookimpl
+def servelint_engines() -> Sequence[Engine]:
+    from servelint.engines.vllm import Vllm
+
+    return (Vllm(),)

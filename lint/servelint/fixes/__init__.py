@@ -1,0 +1,1 @@
+"""Fixes: proposals verified by linting the result, and applying them."""

@@ -1,0 +1,170 @@
+"""Plugins: found by entry point (group ``servelint``) or by path, registered with pluggy, asked once.
+
+The entry points are read from ``*.dist-info/entry_points.txt`` on ``sys.path``: importlib.metadata alone would cost half
+the start-up. Entries of ``sys.path`` that are no directories (zip files, custom importers) go through importlib.metadata.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pluggy
+
+from servelint import hooks
+from servelint.errors import UsageError
+from servelint.rule import Rule, Theme
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from servelint.engines.base import Engine
+    from servelint.formats.base import Format
+    from servelint.rule import Scope
+
+GROUP = "servelint"
+
+
+class EntryPoint(NamedTuple):
+    name: str
+    module: str
+    distribution: str
+
+
+def _parse(text: str, distribution: str) -> Iterator[EntryPoint]:
+    section = ""
+    for raw in text.splitlines():
+        line = raw.strip()
+        if line.startswith("["):
+            section = line.strip("[]").strip()
+        elif section == GROUP and "=" in line and not line.startswith(("#", ";")):
+            name, _, value = line.partition("=")
+            yield EntryPoint(name.strip(), value.split("[")[0].split(":")[0].strip(), distribution)
+
+
+def entry_points(paths: Iterable[str]) -> list[EntryPoint]:
+    """The ``servelint`` entry points of the distributions on ``paths``, sorted, each name once (the first on the path wins)."""
+    found: dict[str, EntryPoint] = {}
+    for path in paths:
+        folder = path or "."
+        if os.path.isdir(folder):
+            try:
+                names = sorted(os.listdir(folder))
+            except OSError:
+                continue  # an unreadable entry of sys.path cannot be imported from either
+            for name in names:
+                if not name.endswith((".dist-info", ".egg-info")):
+                    continue
+                try:
+                    with open(os.path.join(folder, name, "entry_points.txt"), encoding="utf-8") as file:
+                        text = file.read()
+                except OSError:
+                    continue  # most distributions have no entry points
+                if GROUP in text:
+                    for point in _parse(text, name.rsplit(".", 1)[0].replace("-", " ", 1)):
+                        found.setdefault(point.name, point)
+        elif os.path.exists(folder):
+            from importlib.metadata import DistributionFinder, MetadataPathFinder  # lazy: only for zip files and the like
+
+            for distribution in MetadataPathFinder.find_distributions(DistributionFinder.Context(path=[folder])):
+                text = distribution.read_text("entry_points.txt") or ""
+                for point in _parse(text, f"{distribution.metadata['Name']} {distribution.version}"):
+                    found.setdefault(point.name, point)
+    return [found[name] for name in sorted(found)]
+
+
+def _load_file(path: str) -> Any:
+    """A plugin module from a path the operator named (``--plugin``, configuration): a ``.py`` file or a package directory."""
+    from importlib.util import module_from_spec, spec_from_file_location  # lazy: only for plugins given by path
+
+    absolute = os.path.abspath(path)
+    location = os.path.join(absolute, "__init__.py") if os.path.isdir(absolute) else absolute
+    if not os.path.isfile(location):
+        raise UsageError(f"plugin {path}: no such file; --plugin takes a .py file or a package directory")
+    name = "servelint_plugin_" + os.path.basename(absolute).removesuffix(".py").replace("-", "_")
+    spec = spec_from_file_location(name, location)
+    if spec is None or spec.loader is None:
+        raise UsageError(f"plugin {path}: not a Python module")
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+class Registry:
+    """Everything the plugins provide. Rules of a theme are imported when :meth:`rules_for` first needs their scope."""
+
+    def __init__(self, plugins: Iterable[tuple[str, Any]]) -> None:
+        manager = pluggy.PluginManager(hooks.PROJECT)
+        manager.add_hookspecs(hooks)
+        for name, plugin in plugins:
+            manager.register(plugin, name=name)
+        # pluggy calls the last registered first; reversed, the built-in ones come first whatever else is installed.
+        self.formats: tuple[Format, ...] = tuple(f for part in reversed(manager.hook.servelint_formats()) for f in part)
+        self.engines: tuple[Engine, ...] = tuple(e for part in reversed(manager.hook.servelint_engines()) for e in part)
+        self._rules: dict[str, Rule] = {}
+        self._themes: list[Theme] = []
+        for part in reversed(manager.hook.servelint_rules()):
+            for item in part:
+                if isinstance(item, Theme):
+                    self._themes.append(item)
+                else:
+                    self._add(item)
+
+    def _add(self, rule: Rule) -> None:
+        other = self._rules.get(rule.code)
+        if other is not None and other is not rule:
+            raise UsageError(f"rule code {rule.code} is defined twice: in {other.origin} and in {rule.origin}")
+        self._rules[rule.code] = rule
+
+    def _load(self, theme: Theme) -> None:
+        module = import_module(theme.module)
+        for value in vars(module).values():
+            if isinstance(value, Rule) and value.origin == theme.module:
+                self._add(value)
+
+    def rules_for(self, scopes: frozenset[Scope]) -> list[Rule]:
+        """The rules of these scopes, by code."""
+        for theme in [t for t in self._themes if t.scopes & scopes]:
+            self._load(theme)
+            self._themes.remove(theme)
+        return sorted((r for r in self._rules.values() if r.scope in scopes), key=lambda r: r.code)
+
+    def rules(self) -> dict[str, Rule]:
+        """Every rule, by code."""
+        while self._themes:
+            self._load(self._themes.pop(0))
+        return dict(sorted(self._rules.items()))
+
+    def rule(self, code: str) -> Rule | None:
+        """One rule by code or alias; only the module that holds it is imported for a code."""
+        for theme in [t for t in self._themes if code in t.codes]:
+            self._load(theme)
+            self._themes.remove(theme)
+        if code in self._rules:
+            return self._rules[code]
+        return next((r for r in self.rules().values() if code in r.aliases), None)
+
+    def known_codes(self) -> frozenset[str]:
+        """Every code without importing the themes."""
+        return frozenset(self._rules) | {code for theme in self._themes for code in theme.codes}
+
+
+def registry(plugin_paths: Iterable[str] = ()) -> Registry:
+    """The installed plugins and those named by path. Raises :class:`UsageError` naming the plugin that fails to load."""
+    plugins: list[tuple[str, Any]] = []
+    for point in entry_points(sys.path):
+        try:
+            plugins.append((f"{point.distribution}:{point.name}", import_module(point.module)))
+        except Exception as error:  # a foreign plugin may raise anything; its name is what the user needs
+            raise UsageError(f"plugin {point.name} ({point.distribution}) failed to load: {type(error).__name__}: {error}") from error
+    for path in plugin_paths:
+        try:
+            plugins.append((f"path:{path}", _load_file(path)))
+        except UsageError:
+            raise
+        except Exception as error:
+            raise UsageError(f"plugin {path} failed to load: {type(error).__name__}: {error}") from error
+    return Registry(plugins)

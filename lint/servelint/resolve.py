@@ -1,0 +1,83 @@
+"""Resolve: completes the facts of a pool from the organization's configuration, the catalogue and the engine's defaults."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from servelint.deployment import Deployment, Pool
+from servelint.facts import Fact, FactState, Origin, OriginKind
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from servelint.catalogue.architecture import Architecture
+    from servelint.config import Config
+    from servelint.engines.base import Engine
+
+    Lookup = Callable[[str], Architecture | None]
+
+
+def _missing(fact: Fact[Any]) -> bool:
+    """Nobody stated it (as opposed to: stated, but not knowable)."""
+    return fact.state is FactState.UNKNOWN and fact.reason == "not stated"
+
+
+def _version(pool: Pool, config: Config) -> Fact[Any]:
+    engine = pool.engine.get("")
+    stated = config.engine_versions.get(engine)
+    if pool.version.state is not FactState.UNKNOWN or stated is None:
+        return pool.version
+    from servelint.engines.versions import Version
+
+    version = Version.parse(str(stated))
+    if version is None:
+        return Fact.unknown(pool.version.name, f"engine_versions.{engine} is {stated!r}, which is no version")
+    return Fact.known(pool.version.name, version, Origin(OriginKind.CONFIG, f"engine_versions.{engine} in {config.path}"))
+
+
+def _accelerator(pool: Pool, config: Config) -> Fact[Any]:
+    if not _missing(pool.accelerator):
+        return pool.accelerator
+    name = pool.accelerator.name
+    if config.default_accelerator is None:
+        return Fact.unknown(name, "the manifest names no GPU type", "set default_accelerator in servelint.yaml")
+    from servelint.catalogue import accelerators
+
+    found = accelerators.find_all(config.default_accelerator)
+    if not found:
+        return Fact.unknown(name, f"default_accelerator {config.default_accelerator!r} is not in the catalogue")
+    return Fact.either(name, found, Origin(OriginKind.CONFIG, "default_accelerator"))
+
+
+def _architecture(pool: Pool, lookup: Lookup) -> Fact[Any]:
+    if not _missing(pool.architecture):
+        return pool.architecture
+    name = pool.architecture.name
+    if not pool.model.is_known:
+        reason = pool.model.reason if not _missing(pool.model) else "the manifest does not name the model"
+        return Fact.unknown(name, reason, pool.model.remedy)
+    model = pool.model.value
+    architecture = lookup(model)
+    if architecture is None:
+        from servelint.catalogue import models  # lazy: the lookup has imported it already
+
+        known = models.entry(model)
+        withheld = known.withheld.get("architecture", "") if known is not None else ""
+        reason = f"{model}: {withheld}" if withheld else f"{model} is not in the catalogue"
+        return Fact.unknown(name, reason, f"give its config.json: --model-config {model}=PATH")
+    return Fact.known(name, architecture, Origin(OriginKind.CATALOGUE, architecture.origin))
+
+
+def complete(deployment: Deployment, config: Config, engines: Mapping[str, Engine], lookup: Lookup) -> Deployment:
+    """The deployment with every fact that can be known; a stated fact is never replaced."""
+    pools = []
+    for stated in deployment.pools:
+        pool = replace(stated, version=_version(stated, config), accelerator=_accelerator(stated, config))
+        pool = replace(pool, architecture=_architecture(pool, lookup))
+        engine = engines.get(pool.engine.get(""))
+        if engine is not None:
+            defaults = {field: fact for field, fact in engine.defaults(pool).items() if _missing(getattr(pool, field))}
+            pool = replace(pool, **defaults)
+        pools.append(pool)
+    return replace(deployment, pools=tuple(pools))
