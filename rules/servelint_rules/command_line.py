@@ -1,0 +1,334 @@
+"""CLI: whether the engine will accept the arguments it is started with."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.engines.arguments import is_truth, stray_value
+from servelint.engines.command import Form
+from servelint.engines.flags import Presence
+from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.rule import Scope, rule
+from servelint_rules import flag_history, rewording
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.case import ContainerCase
+    from servelint.engines.command import Argument, Command
+    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.versions import Version
+
+_TRUE = frozenset(("true", "1", "yes", "on"))
+_REFUSAL = "the engine stops with “unrecognized arguments”"
+
+
+def _options(command: Command) -> Iterator[Argument]:
+    """The options whose flag is written out: not positionals, and none whose name a variable hides."""
+    for argument in command.arguments:
+        first = argument.words[0]
+        if argument.form is not Form.POSITIONAL and not (first.variable and "=" not in first.text):
+            yield argument
+
+
+# Images of vLLM's forks and plugins for other hardware have options of their own.
+_FORKS = frozenset(
+    (
+        "ascend", "cambricon", "gaudi", "habana", "habanalabs", "hpu", "kunlun", "metax", "musa", "neuron", "neuronx", "npu",
+        "omni", "spyre", "tpu", "xpu",
+    )
+)  # fmt: skip
+_MOVING = frozenset(("", "latest", "nightly", "main"))
+
+
+def _words(text: str) -> set[str]:
+    return set("".join(c if c.isalnum() else " " for c in text.lower()).split())
+
+
+def _is_fork(case: ContainerCase) -> bool:
+    """An image of a fork whose options are not those of the releases, as far as its name says."""
+    return not case.pool.version.is_known and bool(_words(case.container.image.get("")) & _FORKS)
+
+
+def _is_newest(case: ContainerCase) -> bool:
+    """The project's own image under a tag that moves with its releases."""
+    name, _, tag = case.container.image.get("").partition(":")
+    return name.endswith("vllm/vllm-openai") and tag in _MOVING
+
+
+def _scanned(table: FlagTable) -> str:
+    return f"{table.scanned[0]} to {table.scanned[-1]}" if table.scanned else "of one release"
+
+
+@rule(
+    "CLI101", "unknown-flag", "Flag that the engine does not know",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+    engines=("vllm",), fixable=True, inputs=("image tag",),
+)  # fmt: skip
+def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Every option on the engine's command line against the options of its releases, read as the engine reads them: `_` for
+    `-`, dotted keys (`--kv-transfer-config.kv_role`), aliases, `--no-…`, and unambiguous beginnings. Options of other
+    programs in the same script are not judged.
+
+    ## Why it matters
+
+    One option the engine does not know, and it stops at once with "unrecognized arguments". In a rolling update the new
+    pods never become ready; in an autoscaler every new replica fails.
+
+    ## How to fix
+
+    Use the name that the finding suggests, where one is near; otherwise take the option out. Options of a wrapper or of
+    Ray belong to that program.
+
+    ## Certainty
+
+    Proven, and an error, where the image's tag names a release that was scanned. Otherwise (no version in the tag, or
+    one newer than those scanned) it is a heuristic and a warning; images of forks for other hardware are left out.
+
+    ## References
+
+    - vLLM, `vllm/engine/arg_utils.py` and `vllm/utils/argparse_utils.py`, releases as scanned
+    - [LLMKube#1030](https://github.com/defilantech/LLMKube/issues/1030): one unknown option took down every pod
+    """
+    command = case.container.command
+    if command is None or _is_fork(case):
+        return
+    version = case.pool.version.get(None)
+    table = command.table
+    certain = flag_history.covers(table, version)
+    for argument in _options(command):
+        if argument.flag is not None or argument.form is Form.JAMMED:
+            continue
+        written = argument.written
+        several = table.candidates(written, version)
+        near = None if len(several) > 1 else table.nearest(written)
+        if len(several) > 1:
+            label = f"{written} may mean {_listed(several)}"
+        else:
+            label = f"vLLM {version} has no {written}" if certain else f"no vLLM release from {_scanned(table)} has it"
+            label += f"; the nearest is {near}" if near else ""
+        proposals = [Proposal(f"take {written} out", False, rewording.removed(command, argument))]
+        if near and _is_slip(table.spelled(written), near):
+            proposals.insert(0, Proposal(f"{near} instead", False, rewording.renamed(command, argument, near)))
+        yield Verdict(
+            command.place_of(argument),
+            label,
+            arithmetic=(_REFUSAL,) if certain else (f"releases scanned: {_scanned(table)}; which one runs here is not known",),
+            proposals=tuple(proposals),
+            severity=Severity.ERROR if certain else Severity.WARNING,
+            certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
+            key=written,
+        )
+
+
+def _is_slip(written: str, meant: str, most: int = 2) -> bool:
+    """Whether ``written`` is ``meant`` but for a slip of the keyboard: at most ``most`` characters differ."""
+    from difflib import SequenceMatcher  # lazy: only findings compare
+
+    same = sum(block.size for block in SequenceMatcher(None, written, meant, autojunk=False).get_matching_blocks())
+    return max(len(written), len(meant)) - same <= most
+
+
+def _listed(names: tuple[str, ...], most: int = 3) -> str:
+    shown = " or ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} or {len(names) - most} more"
+
+
+@rule(
+    "CLI102", "removed-flag", "Flag that the engine no longer has",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+    engines=("vllm",), fixable=True, inputs=("image tag",),
+)  # fmt: skip
+def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Options that earlier releases of the engine had and the release in the image's tag has not. "Removed" is a set of
+    intervals: `--disable-log-requests` is absent from 0.17.1 to 0.32 and accepted again in 0.33.
+
+    ## Why it matters
+
+    The commonest way for a version bump to fail: the same arguments, a newer image, and "unrecognized arguments" at
+    start-up.
+
+    ## How to fix
+
+    Take the option out, or use what replaced it. Where it only chose what is now the default the fix is safe.
+
+    ## Certainty
+
+    Proven, and an error, where the release surely lacks the option. A warning between two scanned releases of which only
+    one has it, and where the project's own image moves with its releases and the newest one lacks it. A note where the
+    version is unknown otherwise. Images of forks for other hardware (Gaudi, Neuron, TPU, Ascend) are left out: they have
+    options of their own.
+
+    ## References
+
+    - vLLM, `vllm/engine/arg_utils.py`, releases as scanned
+    - [kserve#6037](https://github.com/kserve/kserve/pull/6037), [kserve#4883](https://github.com/kserve/kserve/pull/4883)
+    """
+    command = case.container.command
+    if command is None or _is_fork(case):
+        return
+    version = case.pool.version.get(None)
+    for argument in _options(command):
+        flag = argument.flag
+        if flag is None or argument.form is Form.JAMMED:
+            continue
+        judged = flag_history.removal(flag, version, command.table, _is_newest(case))
+        if judged is None:
+            continue
+        severity, label, history = judged
+        yield Verdict(
+            command.place_of(argument),
+            label,
+            arithmetic=(history, _REFUSAL) if severity is Severity.ERROR else (history,),
+            proposals=flag_history.replacements(command, argument, severity is Severity.ERROR),
+            severity=severity,
+            certainty=Certainty.PROVEN if severity is Severity.ERROR else Certainty.HEURISTIC,
+            key=flag.name,
+        )
+
+
+@rule(
+    "CLI104", "flag-and-value-in-one-item", "Flag and value in one item of an exec list",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0", fixable=True,
+)  # fmt: skip
+def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Items such as `--dtype auto` in a `command` or `args` list that no shell splits.
+
+    ## Why it matters
+
+    Kubernetes passes each item as one argument. The engine receives an option whose name is `--dtype auto`, blank
+    included, and stops with "unrecognized arguments".
+
+    ## How to fix
+
+    Write `--dtype=auto`, or two items. The fix writes the first.
+
+    ## Certainty
+
+    Proven: no shell stands between the list and the engine.
+
+    ## References
+
+    - [vllm#8273](https://github.com/vllm-project/vllm/issues/8273), [vllm#22072](https://github.com/vllm-project/vllm/issues/22072)
+    - [Kubernetes: command and arguments](https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/)
+    """
+    command = case.container.command
+    if command is None:
+        return
+    version = case.pool.version.get(None)
+    jammed: dict[int, list[Argument]] = {}  # several flags may be in one word
+    for argument in command.arguments:
+        if argument.form is Form.JAMMED:
+            jammed.setdefault(id(argument.words[0]), []).append(argument)
+    for group in jammed.values():
+        word = group[0].words[0]
+        meant = _meant(group, version)
+        yield Verdict(
+            command.place_of(group[0]),
+            f"the engine receives this as one argument, “{_shortened(word.text)}”",
+            arithmetic=(_REFUSAL,),
+            proposals=(
+                Proposal(
+                    _shortened(meant) if meant else "one item for each flag, and = between flag and value",
+                    True,
+                    rewording.reworded(command, group[0], meant) if meant else None,
+                ),
+            ),
+            severity=Severity.ERROR,
+            key=group[0].written or group[0].value or "",
+        )
+
+
+def _meant(group: list[Argument], version: Version | None) -> str:
+    """What one item must read to say what was meant; "" where it takes several items."""
+    argument = group[0]
+    if len(group) > 1 or not argument.written:
+        return ""
+    if argument.value is None:
+        return argument.written
+    flag = argument.flag
+    several = flag is not None and flag.arity_at(version) not in ("1", "?")
+    return "" if several else f"{argument.written}={argument.value}"
+
+
+def _shortened(text: str, most: int = 60) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+@rule(
+    "CLI105", "value-on-boolean-flag", "Value given to a switch",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+    engines=("vllm",), fixable=True,
+)  # fmt: skip
+def value_on_boolean_flag(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `true`, `false` and the like after an option that takes no value: `--enable-prefix-caching true`,
+    `--trust-remote-code=true`.
+
+    ## Why it matters
+
+    The engine stops: "ignored explicit argument 'true'", or "unrecognized arguments: true". In the Python API and in a
+    configuration file the same option does take a value, which is where the habit comes from.
+
+    ## How to fix
+
+    The bare option switches on. To switch off: its `--no-…` form where the release has one, else leave it out.
+
+    ## Certainty
+
+    Proven: in no release that may run here does the option take a value.
+
+    ## References
+
+    - [ai-on-eks-charts#13](https://github.com/awslabs/ai-on-eks-charts/pull/13)
+    - Python, `argparse.BooleanOptionalAction`
+    """
+    command = case.container.command
+    if command is None:
+        return
+    version = case.pool.version.get(None)
+    for argument in command.arguments:
+        flag = argument.flag
+        if flag is None or argument.key or argument.form is Form.JAMMED or not flag.is_switch_at(version):
+            continue
+        stray = stray_value(command, argument)
+        value = stray.value if stray is not None else argument.value
+        if value is None or not is_truth(value):
+            continue
+        yield Verdict(
+            command.place_of(stray or argument),
+            f"{argument.written} takes no value; “{value}” is refused",
+            proposals=(_switched(command, argument, flag, stray, value, version),),
+            severity=Severity.ERROR,
+            key=argument.written,
+        )
+
+
+def _switched(
+    command: Command, argument: Argument, flag: Flag, stray: Argument | None, value: str, version: Version | None
+) -> Proposal:
+    """The switch without its value, in the sense the value had."""
+    negative = flag.negates(argument.written)
+    on = (value.strip().lower() in _TRUE) != negative
+    off = flag.negative_spelling
+    if on:
+        new = flag.name if negative else argument.written
+    elif off is not None and (version is None or flag.presence(version, off) is Presence.PRESENT):
+        new = off
+    elif flag.default_at(version) == "False":
+        title = f"take {argument.written} out: off is the default"
+        return Proposal(title, True, rewording.removed(command, argument, stray))
+    else:
+        return Proposal(f"take {argument.written} out, and see what the default is", False, None)
+    return Proposal(new, True, rewording.reworded(command, argument, new, stray))

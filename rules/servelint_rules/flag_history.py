@@ -1,0 +1,73 @@
+"""Flag history: when an option went, how surely a release lacks it, and what takes its place."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.finding import Proposal, Severity
+from servelint_rules import rewording
+
+if TYPE_CHECKING:
+    from servelint.engines.command import Argument, Command
+    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.versions import Version
+
+
+def covers(table: FlagTable, version: Version | None) -> bool:
+    """Whether the scanned releases speak for ``version``."""
+    return version is not None and bool(table.scanned) and table.scanned[0] <= version <= table.scanned[-1]
+
+
+def removal(flag: Flag, version: Version | None, table: FlagTable, newest: bool) -> tuple[Severity, str, str] | None:
+    """What is to be said of a flag's absence, how surely, and its history; None if nothing is."""
+    known = version is not None and covers(table, version)
+    upto = next(r for r in table.scanned if r >= version) if version is not None and known else None
+    found = flag.removal(upto)
+    if found is None:
+        return None
+    had, lacks = found
+    history = f"vLLM {had} has {flag.name}, {lacks} has not"
+    again = next((i.start for i in flag.intervals if i.start is not None and i.start > lacks), None)
+    if again is not None:
+        history += f", {again} has it again"
+    if version is None or not known:
+        if flag.in_newest():
+            return Severity.INFO, "some releases refuse it, and the image does not say which one it runs", history
+        severity = Severity.WARNING if newest else Severity.INFO
+        return severity, f"gone since vLLM {lacks}; the image does not say which release it runs", history
+    if flag.removed_before(version):
+        return Severity.ERROR, f"gone since vLLM {lacks}; this is {version}", history
+    if had < version < lacks:
+        return Severity.WARNING, f"gone by vLLM {lacks}, perhaps in {version} already", history
+    return None
+
+
+class _Successor:
+    """What to do about a removed flag: take it out (no replacement) or write another in its place."""
+
+    __slots__ = ("flag", "safe", "why")
+
+    def __init__(self, why: str, *, safe: bool, flag: str = "") -> None:
+        self.why, self.safe, self.flag = why, safe, flag
+
+
+# From the releases' own notes and deprecation texts: what the option did is the default now, or has another name.
+_SUCCESSORS = {
+    "--disable-log-requests": _Successor("requests are logged only with --enable-log-requests", safe=True),
+    "--use-v2-block-manager": _Successor("the only block manager there is", safe=True),
+    "--enable-reasoning": _Successor("--reasoning-parser alone does it", safe=True),
+    "--swap-space": _Successor("the V1 engine never swapped", safe=True),
+    "--max-seq-len-to-capture": _Successor("the V1 engine captures by batch size", safe=True),
+    "--worker-use-ray": _Successor("the executor is chosen by name", safe=False, flag="--distributed-executor-backend=ray"),
+    "--engine-use-ray": _Successor("the executor is chosen by name", safe=False, flag="--distributed-executor-backend=ray"),
+}
+
+
+def replacements(command: Command, argument: Argument, gone: bool) -> tuple[Proposal, ...]:
+    successor = _SUCCESSORS.get(argument.name)
+    if successor is not None and successor.flag:
+        edits = rewording.reworded(command, argument, successor.flag) if len(argument.words) == 1 else None
+        return (Proposal(f"{successor.flag} instead: {successor.why}", gone and successor.safe, edits),)
+    why = f": {successor.why}" if successor is not None else ""
+    safe = gone and successor is not None and successor.safe  # an older release may have had another default
+    return (Proposal(f"take {argument.written} out{why}", safe, rewording.removed(command, argument)),)

@@ -1,0 +1,81 @@
+"""GPUs that a replica needs and GPUs that its pods ask for: the arithmetic of PAR201."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.finding import Proposal
+from servelint_rules.changes import Hosts, edits_of, hosts_for
+from servelint_rules.figures import count
+
+if TYPE_CHECKING:
+    from servelint.case import PoolCase
+    from servelint.deployment import Container, Pool
+
+DEGREE_FLAGS = (
+    "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size", "--data-parallel-size-local",
+    "--prefill-context-parallel-size", "--nnodes",
+)  # fmt: skip
+_MOST_GPUS_PER_POD = 16
+
+
+class Need(NamedTuple):
+    """GPUs needed and asked for, either by one pod or by all pods of one replica."""
+
+    needed: int
+    asked: int
+    per_pod: bool
+
+
+def is_launched_from_outside(container: Container) -> bool:
+    """The ranks are started by something else (torchrun, an API server without ranks of its own)."""
+    command = container.command
+    if command is None:
+        return False
+    backend = command.last("--distributed-executor-backend")
+    local = command.last("--data-parallel-size-local")
+    return (backend is not None and backend.value == "external_launcher") or (local is not None and local.value == "0")
+
+
+def need_of(case: PoolCase) -> Need | None:
+    """What is needed and what is asked for; None where one pod's share cannot be told."""
+    pool, layout = case.pool, case.layout
+    nodes, gpus = pool.nodes.value, pool.gpus_per_node.value
+    command = pool.containers[0].command
+    local = 0
+    if command is not None and command.last("--nnodes") is None:
+        if command.last("--data-parallel-rank") is not None or command.last("--data-parallel-external-lb") is not None:
+            local = 1
+        elif pool.data_local.is_stated:
+            local = pool.data_local.value
+    if local and local < layout.data:
+        return Need(layout.rank_group * local, gpus, True)
+    return Need(layout.world_size, nodes * gpus, False)
+
+
+def arithmetic(case: PoolCase, need: Need) -> tuple[str, ...]:
+    pool, layout = case.pool, case.layout
+    resource = pool.gpu_resource
+    if need.per_pod:
+        local = need.needed // layout.rank_group
+        return (
+            f"{count(local, 'data-parallel rank')} in each pod × {layout.rank_group} = {count(need.needed, 'GPU')}",
+            f"{need.asked} × {resource} in each pod",
+        )
+    nodes, gpus = pool.nodes.value, pool.gpus_per_node.value
+    asked = f"{nodes} pods × {gpus} × {resource} = {need.asked}" if nodes > 1 else f"{gpus} × {resource} in the pod"
+    return (f"needed by the engine: {layout.formula()}", f"requested: {asked}")
+
+
+def proposals(pool: Pool, need: Need) -> tuple[Proposal, ...]:
+    gpus, nodes = pool.gpus_per_node.value, pool.nodes.value
+    if need.per_pod:
+        return (Proposal(f"ask for {count(need.needed, 'GPU')} in each pod", False, edits_of(pool.gpus_per_node, need.needed)),)
+    if need.needed % nodes == 0 and need.needed // nodes <= _MOST_GPUS_PER_POD:
+        each = need.needed // nodes
+        title = f"ask for {count(each, 'GPU')} in each pod" if nodes > 1 else f"ask for {count(each, 'GPU')}"
+        return (Proposal(title, False, edits_of(pool.gpus_per_node, each)),)
+    hosts = hosts_for(Hosts(gpus, nodes), need.needed) if gpus else None
+    if hosts is not None and hosts.gpus == gpus:
+        return (Proposal(f"make a group of {count(hosts.nodes, 'pod')}", False, edits_of(pool.nodes, hosts.nodes)),)
+    return (Proposal(f"choose degrees whose product is {need.asked}, or pods that hold {need.needed} GPUs", False, None),)

@@ -1,0 +1,96 @@
+"""Guards: what must hold before a rule about GPUs or pods may speak. Each one keeps out a kind of false finding."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.formats import devices
+from servelint.source.nodes import ScalarNode
+
+if TYPE_CHECKING:
+    from servelint.deployment import Container, Pod, Pool
+    from servelint.engines.command import Command
+
+# Words of an image name or tag that say that no GPU is used, or that a unit of the resource is not a GPU.
+_NO_GPU = frozenset(("cpu", "tpu", "neuron", "neuronx", "sim", "simulator", "mock", "mocker", "xpu", "ascend", "npu"))
+_NO_GPU_DEVICES = frozenset(("cpu", "tpu", "neuron", "xpu", "npu"))
+# Labels and annotations by which an operator marks the objects it builds or changes.
+_OPERATORS = ("ray.io/", "nvidia.com/dynamo", "serving.kserve.io/", "kaito.sh/", "kubeai.org/", "workloads.x-k8s.io/",
+              "orchestration.aibrix.ai/", "modelserving.volcano.sh/", "apps.nvidia.com/")  # fmt: skip
+
+
+def is_complete(pod: Pod | None) -> bool:
+    """The pod template is one that is applied as it stands: no patch, no unfinished base."""
+    return pod is not None and not pod.partial
+
+
+def in_kustomize_base(pod: Pod) -> bool:
+    """The file lies in a directory ``base``: what it lacks, an overlay may add."""
+    return "base" in pod.document.source.path.replace("\\", "/").split("/")[:-1]
+
+
+def may_lack(pod: Pod | None) -> bool:
+    """What is absent from the pod template is absent from the pod, as far as the file can say."""
+    return pod is not None and is_complete(pod) and not in_kustomize_base(pod) and not has_operator(pod)
+
+
+def has_operator(pod: Pod) -> bool:
+    """Another controller owns the object, and may change its pods."""
+    root = pod.document.root
+    if root is None:
+        return False
+    if root.get("metadata", "ownerReferences") is not None or pod.node.get("metadata", "ownerReferences") is not None:
+        return True
+    marks = [
+        key for node in (root, pod.node) for what in ("labels", "annotations") for key, _, _ in node.entries_at("metadata", what)
+    ]
+    return any(key.startswith(_OPERATORS) for key in marks)
+
+
+def runs_on_gpus(container: Container) -> bool:
+    """Nothing says that the engine runs on CPUs, TPUs or another kind of device, or only pretends to run."""
+    words = set("".join(c if c.isalnum() else " " for c in (container.node.text_at("image") or "").lower()).split())
+    if words & _NO_GPU:
+        return False
+    for name in ("VLLM_TARGET_DEVICE", "PJRT_DEVICE", "TPU_BACKEND_TYPE", "VLLM_CPU_KVCACHE_SPACE"):
+        if name in set(container.environment) and (name != "VLLM_TARGET_DEVICE" or not _says(container, name, "cuda")):
+            return False
+    argument = container.command.last("--device") if container.command is not None else None
+    return argument is None or (argument.value or "").lower() not in _NO_GPU_DEVICES
+
+
+def _says(container: Container, name: str, value: str) -> bool:
+    return str(container.environment[name].get("")).lower() == value
+
+
+def counts_devices(pool: Pool) -> bool:
+    """One unit of the resource the pods ask for is one device of the engine."""
+    return pool.gpu_resource in devices.COUNTED
+
+
+def is_literal(command: Command | None, *flags: str) -> bool:
+    """The values of ``flags`` stand in the command line, or in a variable that Kubernetes itself puts there.
+
+    What a shell computes (``$((A * B))``, a default in ``${A:-1}``) may differ from what can be read.
+    """
+    if command is None:
+        return True
+    for flag in flags:
+        argument = command.last(flag)
+        if argument is None:
+            continue
+        word = argument.words[-1] if argument.words else None
+        if argument.value_is_unknown or (word is not None and word.expanded and command.program.shell):
+            return False
+    return True
+
+
+def sees_host_devices(container: Container) -> bool:
+    """The container gets GPUs past the device plugin: privileged, by host path, by runtime class or by variable."""
+    pod = container.pod
+    if pod is None or (container.node.text_at("securityContext", "privileged") or "").lower() == "true":
+        return True
+    if pod.node.get("spec", "runtimeClassName") is not None or "NVIDIA_VISIBLE_DEVICES" in set(container.environment):
+        return True
+    paths = [volume.get("hostPath", "path") for volume in pod.node.elements_at("spec", "volumes")]
+    return any(isinstance(path, ScalarNode) and path.text.startswith("/dev") for path in paths)

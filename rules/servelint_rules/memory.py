@@ -1,0 +1,326 @@
+"""MEM: weights, KV cache and their budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.facts import UnknownFact
+from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.rule import Scope, rule
+from servelint_rules import guards
+from servelint_rules.changes import edits_of, hosts_for, hosts_now, resized, setting, stated
+from servelint_rules.figures import GIB, budget, gib, span
+from servelint_rules.places import place_of, related
+from servelint_rules.unaccounted import check_accelerator, gpu_memory
+from servelint_rules.workload import accepted_length
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.capacity.memory import MemoryBudget
+    from servelint.case import PoolCase
+
+# KV cache block of vLLM on NVIDIA and AMD GPUs where none is stated.
+_BLOCK = 16
+
+
+@rule(
+    "MEM401", "weights-do-not-fit", "Weights do not fit in GPU memory",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+    fixable=True, inputs=("model", "accelerator"),
+)  # fmt: skip
+def weights_do_not_fit(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    That the weights of one rank, with what the engine needs beside them (activations, communication and CUDA context,
+    CUDA graphs), leave room for a KV cache within the memory the engine may use.
+
+    ## Why it matters
+
+    The engine downloads and loads the weights for minutes, then stops with "CUDA out of memory" or "No available memory
+    for the cache blocks". The pod restarts and does it again.
+
+    ## How to fix
+
+    Spread the model over more GPUs (a larger tensor-parallel size), use a quantised checkpoint, or a GPU with more memory.
+    The finding names the smallest tensor-parallel size that surely fits.
+
+    ## Certainty
+
+    Proven where the weights alone exceed the budget. Estimated otherwise: an error only if it fails even with every term
+    at its favourable end, in a regime that measured start-ups calibrate; a warning if the middle of the estimate fails.
+
+    ## References
+
+    - vLLM, `vllm/v1/worker/gpu_worker.py`, `determine_available_memory`
+    - `servelint derive` prints every term with its formula
+    """
+    pool, memory = case.pool, gpu_memory(case)
+    if memory is None:
+        return
+    # A stated size of the KV cache bypasses the budget, but not the device.
+    ceiling = memory.device_bytes if pool.kv_cache_memory_bytes.is_known else memory.budget_bytes
+    failure = _failure(case, memory, 0.0)
+    place = place_of(pool, pool.model, pool.tensor)
+    if memory.weights_bytes.low > ceiling.high:
+        severity, certainty = Severity.ERROR, Certainty.PROVEN
+        label = f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU; the engine may use {gib(ceiling.mid)} GiB"
+    elif failure is None:
+        return
+    else:
+        severity, certainty = failure
+        label = f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU leave no room for a KV cache"
+    more = _more_tensor(case, 1, pool.max_model_len.get(1))
+    yield Verdict(
+        place,
+        label,
+        arithmetic=(
+            f"{case.architecture.id} over {case.layout.formula()}: {span(memory.weights_bytes)} GiB per GPU",
+            budget(case, memory),
+        ),
+        related=related(
+            place,
+            (pool.tensor, f"tensor-parallel size {case.layout.tensor}"),
+            (pool.accelerator, f"{gib(memory.device_bytes.mid)} GiB each"),
+        ),
+        help=(_more_memory(memory),),
+        proposals=(more,) if more is not None else (),
+        severity=severity,
+        certainty=certainty,
+    )
+
+
+@rule(
+    "MEM402", "kv-below-one-sequence", "KV cache below one sequence of max_model_len",
+    severity=Severity.ERROR, certainty=Certainty.ESTIMATED, scope=Scope.POOL, since="0.1.0",
+    fixable=True, inputs=("model", "accelerator"),
+)  # fmt: skip
+def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    That the KV cache left after weights, activations and overhead holds one request of `max_model_len` tokens, stated or
+    the model's own where none is stated.
+
+    ## Why it matters
+
+    vLLM refuses to start: "To serve at least one request with the model's max seq len (…), … GiB KV cache is needed,
+    which is larger than the available KV cache memory". Models with contexts of 128K tokens and more fail this way on
+    GPUs that would serve them well at the lengths people use.
+
+    ## How to fix
+
+    State a `--max-model-len` that fits; the finding names the largest that surely does. Or spread the model over more
+    GPUs, quantise the KV cache (`--kv-cache-dtype fp8`) or the weights.
+
+    ## Certainty
+
+    Estimated. An error only if it fails even where every term stands at its favourable end, in a regime that measured
+    start-ups calibrate, or even with no activations and no overhead at all; a warning if the middle of the estimate
+    fails. The peak of activations is not monotone in the length, so the length named leaves the estimate's margin.
+
+    ## References
+
+    - vLLM, `vllm/v1/core/kv_cache_utils.py`, `check_enough_kv_cache_memory`
+    - [vllm#2418](https://github.com/vllm-project/vllm/issues/2418), [vllm#10517](https://github.com/vllm-project/vllm/issues/10517)
+    """
+    pool, memory = case.pool, gpu_memory(case)
+    if memory is None or _failure(case, memory, 0.0) is not None:
+        return  # there is no KV cache at all: MEM401
+    accepted = accepted_length(pool)
+    length = accepted.tokens
+    needed = memory.request_bytes(length)
+    failure = _failure(case, memory, needed)
+    if failure is None:
+        return
+    severity, certainty = failure
+    if not accepted.certain:
+        severity = Severity.WARNING
+    source = f", {accepted.source}" if accepted.source else ""
+    place = place_of(pool, pool.max_model_len, pool.model, pool.input_tokens_max)
+    fitting = _longest_fitting(memory, length, pool.block_size.get(_BLOCK))
+    proposals = []
+    if fitting:
+        title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"
+        proposals.append(Proposal(title, False, stated(case, "max_model_len", fitting)))
+    if (more := _more_tensor(case, 1, length)) is not None:
+        proposals.append(more)
+    yield Verdict(
+        place,
+        f"one sequence needs {gib(needed)} GiB of KV cache per GPU; {gib(memory.kv_pool_bytes.mid)} GiB is there",
+        arithmetic=(_request(memory, length, needed) + source, budget(case, memory)),
+        related=related(place, (pool.model, f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU")),
+        proposals=tuple(proposals),
+        severity=severity,
+        certainty=certainty,
+    )
+
+
+def _request(memory: MemoryBudget, length: int, needed: float) -> str:
+    """The KV cache of one request: tokens × bytes, unless its layers keep less than every token."""
+    product = length * memory.kv_bytes_per_token
+    if abs(product - needed) <= 0.02 * needed:
+        return f"{length} tokens × {memory.kv_bytes_per_token / 1024:.4g} KiB per GPU = {gib(needed)} GiB"
+    return f"{length} tokens take {gib(needed)} GiB per GPU; some layers keep a window or a state only"
+
+
+def _failure(case: PoolCase, memory: MemoryBudget, needed: float) -> tuple[Severity, Certainty] | None:
+    """How surely a KV cache of ``needed`` bytes per GPU is not there; None if the middle of the estimate holds it."""
+    pool = memory.kv_pool_bytes
+    if pool.mid > needed or (pool.mid == needed and needed > 0):
+        return None
+    stated = case.pool.kv_cache_memory_bytes.is_known  # then there is nothing to estimate
+    without_anything = memory.budget_bytes.high - memory.weights_bytes.low
+    if (stated or memory.calibrated) and pool.high < needed:
+        return Severity.ERROR, Certainty.PROVEN if stated else Certainty.ESTIMATED
+    if not stated and without_anything < needed:
+        return Severity.ERROR, Certainty.ESTIMATED
+    return Severity.WARNING, Certainty.ESTIMATED
+
+
+def _longest_fitting(memory: MemoryBudget, most: int, block: int) -> int:
+    """The most tokens, a multiple of ``block``, of which one request surely fits; 0 if not even one block does."""
+    low, high = 0, most // block
+    while low < high:
+        middle = (low + high + 1) // 2
+        if memory.request_bytes(middle * block) <= memory.kv_pool_bytes.low:
+            low = middle
+        else:
+            high = middle - 1
+    return low * block
+
+
+def _more_tensor(case: PoolCase, sequences: int, tokens: int) -> Proposal | None:
+    """The smallest larger tensor-parallel size at which so many requests surely fit, if one host can hold it."""
+    from servelint_rules.parallelism import largest_tensor_size
+
+    size, limit = case.layout.tensor, 8
+    for larger in range(size + 1, limit + 1):
+        if largest_tensor_size(case.architecture, larger) != larger:
+            continue
+        after = case.layout.with_(tensor=larger)
+        if case.memory_under(after).max_concurrency(tokens).low >= sequences:
+            now = hosts_now(case)
+            new = hosts_for(now, after.world_size) if now else None
+            gpus = f" with {new}" if new and new != now else ""
+            return Proposal(f"{setting(case, 'tensor', larger)}{gpus}", False, resized(case, after, {"tensor": larger}))
+    return None
+
+
+def _more_memory(memory: MemoryBudget) -> str:
+    need = memory.device_bytes.mid + max(0.0, -memory.kv_pool_bytes.low)
+    return f"a quantised checkpoint, a layout of more GPUs, or GPUs of more than {need / GIB:.0f} GiB each"
+
+
+@rule(
+    "MEM403", "utilization-too-high", "gpu_memory_utilization leaves too little outside the budget",
+    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
+    engines=("vllm",), fixable=True, inputs=("accelerator", "image tag"),
+)  # fmt: skip
+def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Whether the memory that a stated `--gpu-memory-utilization` of 0.93 and more leaves free covers what vLLM does not
+    count against its budget: the CUDA and NCCL context from before its first measurement and, in releases before 0.20,
+    CUDA graphs. Where the GPU is not known, 0.95 and more is said to be too high.
+
+    ## Why it matters
+
+    vLLM fills its budget with KV cache. What comes after (graph capture, the sampler's warm-up, NCCL buffers) must fit in
+    the rest, or the engine stops after loading: "CUDA out of memory occurred when warming up sampler", "Free memory on
+    device … is less than desired GPU memory utilization". Or it starts, and dies at the first long prompt.
+
+    ## How to fix
+
+    0.90 to 0.92; the finding names a value that leaves enough. If the KV cache is then too small, lower `--max-model-len`
+    or `--max-num-seqs` first.
+
+    ## Certainty
+
+    Heuristic: from measured start-ups on H100 (context 0.5 GiB with one GPU, 1.5 with several; graphs 0.5 to 1.9 GiB), not
+    from the engine's arithmetic.
+
+    ## References
+
+    - [vllm#19186](https://github.com/vllm-project/vllm/issues/19186), [vllm#57475](https://github.com/vllm-project/vllm/issues/57475),
+      [vllm#15598](https://github.com/vllm-project/vllm/issues/15598)
+    """
+    pool = case.pool
+    fact = pool.gpu_memory_utilization
+    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not all(map(guards.runs_on_gpus, pool.containers)):
+        return
+    utilization = fact.value
+    if not _SUSPECT <= utilization <= 1:
+        return
+    device = _device_bytes(case)
+    outside, words = _outside(case)
+    if device is None:
+        if utilization < _HIGH:
+            return
+        label = f"{1 - utilization:.0%} is left for what the budget does not hold"
+        arithmetic: tuple[str, ...] = (f"outside the budget: about {words}",)
+        suggested = _USUAL
+    else:
+        left = (1 - utilization) * device
+        if left >= outside:
+            return
+        label = f"{gib(left)} GiB is left outside the budget; about {gib(outside)} GiB is needed there"
+        arithmetic = (f"{gib(device)} GiB × (1 − {utilization:g}) = {gib(left)} GiB; outside the budget: {words}",)
+        suggested = min(_USUAL, int((1 - outside / device) * 100) / 100)
+    place = place_of(pool, fact)
+    yield Verdict(
+        place,
+        label,
+        arithmetic=arithmetic,
+        related=related(place, (pool.accelerator, f"{gib(device)} GiB" if device else "")),
+        proposals=(
+            Proposal(
+                f"--gpu-memory-utilization {suggested:g}; the KV cache shrinks by the difference",
+                False,
+                edits_of(fact, suggested),
+            ),
+        ),
+        severity=Severity.WARNING,
+    )
+
+
+# Where the GPU is unknown: the utilization from which start-ups are reported to fail, and the usual value.
+_HIGH, _USUAL = 0.95, 0.9
+# What the engine takes by default (0.90, later 0.92) is never too high.
+_SUSPECT = 0.93
+# Measured on H100, vLLM 0.11 to 0.19: memory in use before the engine's first measurement, and CUDA graphs.
+_CONTEXT_ONE_GPU, _CONTEXT_SEVERAL, _GRAPHS = 0.5 * GIB, 1.5 * GIB, 1.0 * GIB
+# Graphs count against the budget by default from the first release of which that is known.
+_GRAPHS_INSIDE_FROM = (0, 20, 2)
+
+
+def _outside(case: PoolCase) -> tuple[float, str]:
+    """Bytes per GPU that vLLM needs beside its budget, and in words. An unknown version is taken for a recent one."""
+    pool = case.pool
+    several = pool.tensor.get(1) * pool.pipeline.get(1) > 1
+    size = _CONTEXT_SEVERAL if several else _CONTEXT_ONE_GPU
+    words = f"CUDA {'and NCCL ' if several else ''}context {gib(size)} GiB"
+    version = pool.version.get(None)
+    if version is not None and version < _GRAPHS_INSIDE_FROM and not pool.enforce_eager.get(False):
+        graphs = _graph_bytes(case)
+        size += graphs
+        words += f", CUDA graphs {gib(graphs)} GiB (not in the budget of vLLM {version})"
+    return size, words
+
+
+def _graph_bytes(case: PoolCase) -> float:
+    """CUDA graphs of this model, or what is usual where it is not known."""
+    try:
+        return case.memory.graphs_bytes.mid
+    except UnknownFact:
+        return _GRAPHS
+
+
+def _device_bytes(case: PoolCase) -> float | None:
+    try:
+        check_accelerator(case)
+        return case.accelerator.memory().mid
+    except UnknownFact:
+        return None

@@ -1,0 +1,53 @@
+"""Model length: the longest sequence that an engine accepts for a model, from the model's configuration."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from servelint.catalogue.architecture import Architecture
+    from servelint.engines.versions import Version
+
+# Fields whose smallest value vLLM takes as the model's length (_get_and_verify_max_len, vllm/config/model.py).
+_LENGTHS = (
+    "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_target_positions", "max_sequence_length",
+    "max_seq_length", "seq_len",
+)  # fmt: skip
+# Rope types whose factor is already in max_position_embeddings, in every version.
+_NEVER_SCALED = frozenset(("default", "su", "longrope", "llama3", "mrope"))
+# The last scanned release that multiplies yarn's original length by its factor, and the first that does not.
+_YARN_SCALED_UNTIL, _YARN_AS_IS_FROM = (0, 29, 0), (0, 30, 0)
+
+
+class Length(NamedTuple):
+    """The longest sequence an engine accepts, and how it comes about."""
+
+    tokens: int
+    words: str
+
+
+def derived_length(architecture: Architecture, version: Version | None) -> Length | None:
+    """The longest sequence vLLM accepts for this model; the most favourable reading where the version is not known.
+
+    None where the configuration states no length. Source: vLLM, ``vllm/config/model.py``, ``_get_and_verify_max_len``.
+    """
+    stated = [(architecture.number(name, 0), name) for name in _LENGTHS]
+    lengths = [(tokens, name) for tokens, name in stated if tokens > 0]
+    if not lengths:
+        return None
+    tokens, name = min(lengths)
+    plain = Length(tokens, f"{name} = {tokens}")
+    rope = architecture.field("rope_scaling") or architecture.field("rope_parameters")
+    if not isinstance(rope, dict):
+        return plain
+    kind = str(rope.get("rope_type") or rope.get("type") or "default")
+    factor = rope.get("factor")
+    if kind in _NEVER_SCALED or not isinstance(factor, int | float) or "gemma3" in str(architecture.field("model_type")):
+        return plain
+    base = rope.get("original_max_position_embeddings", tokens) if kind == "yarn" else tokens
+    scaled = Length(int(base * factor), f"{kind}: {base} × factor {factor:g} = {int(base * factor)}")
+    if kind != "yarn" or (version is not None and version <= _YARN_SCALED_UNTIL):
+        return scaled
+    if version is not None and version >= _YARN_AS_IS_FROM:
+        return plain
+    return max(plain, scaled)

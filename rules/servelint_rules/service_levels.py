@@ -1,0 +1,147 @@
+"""SLO: targets against what the hardware can do."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.finding import Certainty, Severity, Verdict
+from servelint.rule import Scope, rule
+from servelint_rules.figures import duration, rate, seconds
+from servelint_rules.places import place_of, related
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.case import PoolCase
+
+
+@rule(
+    "SLO801", "ttft-target-impossible", "Time to first token cannot meet its target",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+    inputs=("model", "accelerator", "targets"),
+)  # fmt: skip
+def ttft_target_impossible(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `targets.ttft` against the least time in which the GPUs of one replica can compute the prompt, and against what they
+    are likely to need. The target is the time of one request of `input_tokens.max` at steady concurrency; only where
+    the workload says `arrival: burst` is it that of the last of all concurrent requests.
+
+    ## Why it matters
+
+    A target below the bound cannot be met by any tuning: only by more GPUs per replica, a smaller model, shorter prompts,
+    or a prefix cache that spares the work.
+
+    ## How to fix
+
+    Change the target, the layout or the workload. More replicas do not make one request faster.
+
+    ## Certainty
+
+    Proven where the bound exceeds the target: all GPUs at the highest peak that any source lists, each weight used once
+    per token, nothing else (where model size and shape disagree: in both readings). A warning where only the middle of
+    the estimate does.
+
+    ## References
+
+    - `servelint derive` prints the bound and the estimate with their terms
+    """
+    pool = case.pool
+    target = pool.target_ttft_seconds
+    if not target.is_known:
+        return
+    latency = case.latency
+    place = place_of(pool, target)
+    gpus = f"{case.layout.world_size} × {case.accelerator.name}"
+    about = related(place, (pool.input_tokens_max, "tokens of the prompt"))
+    if latency.ttft_bound_seconds > target.value:
+        yield Verdict(
+            place,
+            f"at least {duration(latency.ttft_bound_seconds)} s at the peak of {gpus}",
+            arithmetic=_steps(case, "no engine is faster"),
+            related=about,
+            severity=Severity.ERROR,
+            certainty=Certainty.PROVEN,
+        )
+    elif not latency.queue_bound and latency.ttft_seconds.mid > target.value:
+        yield Verdict(
+            place,
+            f"about {seconds(latency.ttft_seconds)} is likely on {gpus}",
+            arithmetic=_steps(case, "time to first token"),
+            related=about,
+            severity=Severity.WARNING,
+            certainty=Certainty.ESTIMATED,
+        )
+
+
+def _steps(case: PoolCase, title: str) -> tuple[str, ...]:
+    """The prompt's arithmetic, and the first step of the derivation called ``title``."""
+    steps = case.latency.steps
+    work = next((f"{s.formula} = {s.result}" for s in steps if s.title == "prefill arithmetic"), "")
+    time = next((f"{s.formula} = {s.result}" for s in steps if s.title == title), "")
+    return tuple(line for line in (work, time) if line)
+
+
+@rule(
+    "SLO802", "throughput-exceeds-roofline", "Throughput target is beyond the GPU's roofline",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+    inputs=("model", "accelerator", "targets"),
+)  # fmt: skip
+def throughput_exceeds_roofline(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `targets.throughput_per_gpu` against the GPU's peak arithmetic divided by the arithmetic of one token, 2 × the active
+    parameters; for output tokens also against its memory bandwidth.
+
+    ## Why it matters
+
+    No layout and no tuning passes that bound: the number of GPUs multiplies throughput, it does not raise what one GPU
+    gives. A target beyond it is usually a unit that slipped (per ms for per s, a total for one GPU).
+
+    ## How to fix
+
+    Check the unit and the scope of the target first. Then: a smaller or sparser model, a number format with a higher peak,
+    another GPU.
+
+    ## Certainty
+
+    Proven where the target exceeds the bound in every reading of the model. Where its stated parameter count and its
+    shape disagree and only one reading is exceeded, a warning that names both.
+
+    ## References
+
+    - Williams, Waterman, Patterson: Roofline, CACM 52(4), 2009
+    """
+    pool = case.pool
+    target = pool.target_tokens_per_second_per_gpu
+    if not target.is_known:
+        return
+    bound = case.throughput
+    which = pool.target_throughput_of.get("total")
+    output = which == "output"
+    best = bound.output_bound if output else bound.best
+    stated = bound.bounds[0]
+    exceeded = [reading for reading in bound.bounds if target.value > reading.tokens_per_second_per_gpu]
+    if target.value <= best and stated not in exceeded:
+        return
+    kind = {"total": "input and output"}.get(which, which)
+    certain = target.value > best
+    limit = best if certain else stated.tokens_per_second_per_gpu
+    place = place_of(pool, target)
+    lines = tuple(
+        f"{reading.tokens_per_second_per_gpu * 2 * reading.parameters / 1e12:.4g} TFLOP/s / (2 × {reading.label}) = "
+        f"{rate(reading.tokens_per_second_per_gpu)} tokens/s per GPU"
+        for reading in bound.bounds
+    )
+    if output and best < bound.best:
+        lines += (f"output tokens, by memory bandwidth: {rate(best)} tokens/s per GPU",)
+    yield Verdict(
+        place,
+        f"{rate(target.value)} {kind} tokens/s per GPU is {target.value / limit:.3g} × the bound of {rate(limit)}"
+        + ("" if certain else f" with {stated.label}"),
+        arithmetic=lines,
+        severity=Severity.ERROR if certain else Severity.WARNING,
+        certainty=Certainty.PROVEN if certain else Certainty.ESTIMATED,
+    )
