@@ -1,0 +1,97 @@
+"""An organization's rules, from a file and from an installed package, as docs/writing-rules.md shows them."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from servelint.cli.main import main
+
+ROOT = Path(__file__).parent.parent.parent
+GUIDE = (ROOT / "docs" / "writing-rules.md").read_text(encoding="utf-8")
+RULE, TEST = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+ENTRY_POINT = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)[0]
+TWO_HOSTS = (ROOT / "tests" / "data" / "two_hosts.yaml").read_text(encoding="utf-8")
+
+
+@pytest.fixture(autouse=True)
+def _in_a_folder_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("lws.yaml").write_text(TWO_HOSTS, encoding="utf-8")
+
+
+def test_a_rule_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rules.py").write_text(RULE, encoding="utf-8")
+    assert main(["lws.yaml", "--plugin", "rules.py", "--select", "ORG", "--fail-on", "warning"]) == 1
+    shown = capsys.readouterr().out
+    assert "warning[ORG001]: one replica spans several hosts\n --> lws.yaml:8:11\n" in shown
+    assert "2 hosts in one replica" in shown
+    assert main(["explain", "--plugin", "rules.py", "ORG001"]) == 0
+    assert "What it checks" in capsys.readouterr().out
+
+
+def test_a_rule_from_a_configuration_named_on_the_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("rules.py").write_text(RULE, encoding="utf-8")
+    Path("org.yaml").write_text("plugins: [rules.py]\nselect: [ORG]\nseverity: {ORG001: error}\n", encoding="utf-8")
+    assert main(["lws.yaml", "--config", "org.yaml"]) == 1
+    assert "error[ORG001]" in capsys.readouterr().out
+
+
+def test_the_guides_own_test_passes(tmp_path: Path) -> None:
+    Path("rules.py").write_text(RULE, encoding="utf-8")
+    names: dict[str, object] = {"TWO_HOSTS": TWO_HOSTS}
+    exec(TEST, names)
+    test = names["test_one_host"]
+    assert callable(test)
+    test(tmp_path)
+
+
+def test_a_rule_from_an_installed_package() -> None:
+    site = Path("site")
+    information = site / "our_rules-1.0.dist-info"
+    information.mkdir(parents=True)
+    (site / "our_rules.py").write_text(RULE, encoding="utf-8")
+    # What an installer makes of the entry point in pyproject.toml.
+    section, line = ENTRY_POINT.strip().splitlines()
+    name, _, module = (part.strip().strip('"') for part in line.partition("="))
+    group = section.strip("[]").rpartition(".")[2]
+    (information / "entry_points.txt").write_text(f"[{group}]\n{name} = {module}\n", encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-m", "servelint", "lws.yaml", "--select", "ORG", "--fail-on", "warning"],
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(site.resolve()), *(path for path in sys.path if path)])},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "warning[ORG001]" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
+        ("import a_module_that_is_not_there", "ModuleNotFoundError"),
+        ("def broken(:", "SyntaxError"),
+    ],
+)
+def test_a_plugin_that_fails_is_named_in_one_sentence(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("bad.py").write_text(text, encoding="utf-8")
+    assert main(["lws.yaml", "--plugin", "bad.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("servelint: plugin bad.py failed to load: ")
+    assert captured.err.count("\n") == 1
+    assert said in captured.err
+
+
+def test_two_rules_of_one_code_are_an_error(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("a.py").write_text(RULE, encoding="utf-8")
+    Path("b.py").write_text(RULE, encoding="utf-8")
+    assert main(["lws.yaml", "--plugin", "a.py", "--plugin", "b.py"]) == 2
+    assert "ORG001 is defined twice" in capsys.readouterr().err
