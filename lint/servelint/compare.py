@@ -139,7 +139,9 @@ def _pool_rows(name: str, old: PoolCase, new: PoolCase) -> list[Row]:
     add("GPUs per replica", lambda c: str(c.layout.world_size))
     add("Replicas", _replicas)
     add("Accelerator", lambda c: c.accelerator.name)
-    used = lambda c: c.memory.used_bytes  # noqa: E731 - one name for the figure of three rows
+    def used(case: PoolCase) -> Estimate:
+        return case.memory.used_bytes
+
     add("Memory needed per GPU", lambda c: gib(used(c)), lambda: _percent_change(used(old).mid, used(new).mid))
     add("Memory utilization", lambda c: f"{used(c).mid / c.memory.device_bytes.mid * 100:.1f} %")
     add("TTFT (one request)", lambda c: f"{c.latency.ttft_seconds.mid:.3f} s")

@@ -6,7 +6,7 @@ and the catalogue. Nothing here computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -129,6 +129,10 @@ class Pool:
     target_throughput_of: Fact[str] = _unstated("targets.throughput_per_gpu.of")
     target_memory_utilization_min: Fact[float] = _unstated("targets.memory_utilization.min")
     target_memory_utilization_max: Fact[float] = _unstated("targets.memory_utilization.max")
+
+    def with_facts(self, facts: Mapping[str, Fact[Any]]) -> Pool:
+        """The pool with ``facts``, by field name, in place of its own."""
+        return replace(self, **facts)  # type: ignore[arg-type]  # the names are fields that hold facts
 
     def facts(self) -> Iterator[tuple[str, Fact[Any]]]:
         """Every fact with its dotted path, in the order above."""

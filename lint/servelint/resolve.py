@@ -78,6 +78,6 @@ def complete(deployment: Deployment, config: Config, engines: Mapping[str, Engin
         engine = engines.get(pool.engine.get(""))
         if engine is not None:
             defaults = {field: fact for field, fact in engine.defaults(pool).items() if _missing(getattr(pool, field))}
-            pool = replace(pool, **defaults)
+            pool = pool.with_facts(defaults)
         pools.append(pool)
     return replace(deployment, pools=tuple(pools))

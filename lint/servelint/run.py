@@ -10,6 +10,7 @@ from servelint.config import Config
 from servelint.errors import UsageError
 from servelint.facts import Place
 from servelint.finding import Finding, NotChecked, ReadError, Verdict
+from servelint.formats.base import ENGINE
 from servelint.plugins import Registry, registry
 from servelint.resolve import complete
 from servelint.rule import Scope
@@ -223,8 +224,17 @@ def lint_texts(sources: Iterable[SourceText], session: Session) -> Report:
     )
 
 
-def _needle_sets(plugins: Registry) -> tuple[tuple[bytes, ...], ...]:
-    return tuple(needles for fmt in plugins.formats for needles in fmt.needles)
+def _needle_sets(plugins: Registry) -> list[tuple[bytes, ...]]:
+    """The needle sets of every format, one for each engine needle where a set asks for any."""
+    sets = []
+    engines = [needle for engine in plugins.engines for needle in engine.needles]
+    for needles in (needles for fmt in plugins.formats for needles in fmt.needles):
+        if ENGINE in needles:
+            rest = tuple(needle for needle in needles if needle != ENGINE)
+            sets += [(*rest, needle) for needle in engines]
+        else:
+            sets.append(needles)
+    return sets
 
 
 def lint_paths(

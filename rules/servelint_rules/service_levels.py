@@ -12,6 +12,7 @@ from servelint_rules.places import place_of, related
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from servelint.capacity.throughput import Reading, ThroughputBound
     from servelint.case import PoolCase
 
 
@@ -120,28 +121,31 @@ def throughput_exceeds_roofline(case: PoolCase) -> Iterator[Verdict]:
         return
     bound = case.throughput
     which = pool.target_throughput_of.get("total")
-    output = which == "output"
-    best = bound.output_bound if output else bound.best
-    stated = bound.bounds[0]
-    exceeded = [reading for reading in bound.bounds if target.value > reading.tokens_per_second_per_gpu]
-    if target.value <= best and stated not in exceeded:
+    readings = bound.output_bounds if which == "output" else bound.bounds
+    stated, best = readings[0], max(readings, key=lambda reading: reading.tokens_per_second_per_gpu)
+    certain = target.value > best.tokens_per_second_per_gpu
+    if not certain and target.value <= stated.tokens_per_second_per_gpu:
         return
-    kind = {"total": "input and output"}.get(which, which)
-    certain = target.value > best
-    limit = best if certain else stated.tokens_per_second_per_gpu
-    place = place_of(pool, target)
-    lines = tuple(
-        f"{reading.tokens_per_second_per_gpu * 2 * reading.parameters / 1e12:.4g} TFLOP/s / (2 × {reading.label}) = "
-        f"{rate(reading.tokens_per_second_per_gpu)} tokens/s per GPU"
-        for reading in bound.bounds
-    )
-    if output and best < bound.best:
-        lines += (f"output tokens, by memory bandwidth: {rate(best)} tokens/s per GPU",)
+    limit = (best if certain else stated).tokens_per_second_per_gpu
+    kind = "input and output" if which == "total" else which
+    reading = "" if certain else f" with {stated.label}"
     yield Verdict(
-        place,
-        f"{rate(target.value)} {kind} tokens/s per GPU is {target.value / limit:.3g} × the bound of {rate(limit)}"
-        + ("" if certain else f" with {stated.label}"),
-        arithmetic=lines,
+        place_of(pool, target),
+        f"{rate(target.value)} {kind} tokens/s per GPU is {target.value / limit:.3g} × the bound of {rate(limit)}{reading}",
+        arithmetic=_roofline(bound, readings),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.PROVEN if certain else Certainty.ESTIMATED,
     )
+
+
+def _roofline(bound: ThroughputBound, readings: tuple[Reading, ...]) -> tuple[str, ...]:
+    """One line per reading of the model: the peak over the arithmetic of a token, or the bandwidth where that is less."""
+    peak = bound.bounds[0].tokens_per_second_per_gpu * 2 * bound.bounds[0].parameters
+    lines = []
+    for reading in readings:
+        computed = peak / (2 * reading.parameters)
+        line = f"{peak / 1e12:.4g} TFLOP/s / (2 × {reading.label}) = {rate(computed)} tokens/s per GPU"
+        if reading.tokens_per_second_per_gpu < 0.999 * computed:
+            line += f"; by memory bandwidth {rate(reading.tokens_per_second_per_gpu)}"
+        lines.append(line)
+    return tuple(lines)

@@ -137,7 +137,9 @@ def test_what_a_flag_takes() -> None:
     assert VLLM["--kv-transfer-config"].kind_at(None) == "json"
 
 
-@pytest.mark.parametrize("name", ["--help", "--config", "--host", "--port", "--headless", "--api-server-count", "--uvicorn-log-level"])
+@pytest.mark.parametrize(
+    "name", ["--help", "--config", "--host", "--port", "--headless", "--api-server-count", "--uvicorn-log-level"]
+)
 def test_flags_that_no_configuration_class_has(name: str) -> None:
     flag = VLLM.flag(name)
     assert flag is not None

@@ -291,7 +291,7 @@ def test_what_is_not_settled_is_named(text: str, expected: list[str]) -> None:
 
 
 def test_variables_of_the_container() -> None:
-    assert script("a $TP \"${TP}\" --x=$TP", known(TP="8")) == [["a", "8", "8", "--x=8"]]
+    assert script('a $TP "${TP}" --x=$TP', known(TP="8")) == [["a", "8", "8", "--x=8"]]
     assert script("TP=4\na $TP", known(TP="8")) == [["a", "4"]]
     assert script("a $VLLM_ARGS", known(VLLM_ARGS="--p 1\n --q")) == [["a", "--p", "1", "--q"]]
 

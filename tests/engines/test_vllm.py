@@ -23,7 +23,9 @@ def image(reference: str) -> Fact[str]:
 
 def command_of(text: str, reference: str = "", environment: dict[str, Fact[str]] | None = None) -> Command | None:
     document = read_text(SourceText("pod.yaml", text)).documents[0]
-    programs = shell.programs(document, document.elements_at("command"), document.elements_at("args"), environment or {}, document.root)
+    programs = shell.programs(
+        document, document.elements_at("command"), document.elements_at("args"), environment or {}, document.root
+    )
     return ENGINE.command(programs, reference)
 
 
@@ -215,7 +217,11 @@ def test_the_facts_of_a_command_line() -> None:
 
 def test_a_fact_points_at_its_argument() -> None:
     found = script_facts("vllm serve org/model --tensor-parallel-size 8 --max-model-len='4096'")
-    for field, expected in (("tensor", "--tensor-parallel-size 8"), ("max_model_len", "--max-model-len='4096'"), ("model", "org/model")):
+    for field, expected in (
+        ("tensor", "--tensor-parallel-size 8"),
+        ("max_model_len", "--max-model-len='4096'"),
+        ("model", "org/model"),
+    ):
         place = found[field].place
         assert place is not None
         assert place.document.source.text[place.span.start : place.span.end] == expected
@@ -322,13 +328,22 @@ def test_one_item_with_flag_and_value_is_read_as_it_is_meant() -> None:
 
 @pytest.mark.parametrize(
     ("text", "expected"),
-    [("4096", 4096), (" 12 ", 12), ("32k", 32000), ("32K", 32768), ("25.6k", 25600), ("1M", 1048576), ("2m", 2000000), ("1G", 2**30)],
+    [
+        ("4096", 4096),
+        (" 12 ", 12),
+        ("32k", 32000),
+        ("32K", 32768),
+        ("25.6k", 25600),
+        ("1M", 1048576),
+        ("2m", 2000000),
+        ("1G", 2**30),
+    ],
 )
 def test_human_readable_integers(text: str, expected: int) -> None:
     assert human_readable_integer(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", "k", "1.5K", "1.5", "1e3", "0x10", "1 k", "1kk", "١", "9" * 30])
+@pytest.mark.parametrize("text", ["", "k", "1.5K", "1.5", "1e3", "0x10", "1 k", "1kk", "9" * 30])
 def test_what_is_no_integer(text: str) -> None:
     with pytest.raises(ValueError, match=r"no whole number|decimals"):
         human_readable_integer(text)

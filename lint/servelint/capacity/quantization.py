@@ -47,11 +47,17 @@ def dtype_bytes(pool: Pool) -> float:
 
 
 class Scheme(NamedTuple):
-    """Bytes per parameter with scales; ``block``: rows and columns are padded to it by some kernels."""
+    """Bytes per parameter with the scales of groups; ``row_bytes``: of one more scale per output channel; ``padding``: rows and
+    columns that some kernels fill up to a multiple of it."""
 
     label: str
     bytes: Estimate
     padding: int = 0
+    row_bytes: float = 0.0
+
+    def of(self, part: Part) -> Estimate:
+        """Bytes per parameter of ``part``."""
+        return self.bytes.plus(self.row_bytes / part.columns) if self.row_bytes else self.bytes
 
 
 def _integer(bits: int, group: int, symmetric: bool | None) -> Scheme:
@@ -190,14 +196,15 @@ class Quantization(NamedTuple):
             return unquantized
         names = _hf_names(part.name)
         if self.exact is not None and (found := _lookup(self.exact, names, layer)) is not None:
-            return found.bytes
+            return found.of(part)
         if any((layer, name) in self.ignored for name in names):
             return unquantized
+        low, mid, high = self.scheme.of(part)
         if self.certain:
-            return self.scheme.bytes
+            return Estimate(low, mid, high)
         # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at.
-        high = self.scheme.bytes.high * 1.02 if part.role == "expert" else min(plain, self.scheme.bytes.high * 1.1)
-        return Estimate(self.scheme.bytes.low, self.scheme.bytes.mid, max(self.scheme.bytes.high, high))
+        more = high * 1.02 if part.role == "expert" else min(plain, high * 1.1)
+        return Estimate(low, mid, max(high, more))
 
 
 _SEPARATE = {
@@ -228,7 +235,8 @@ def _group_scheme(weights: Mapping[str, Any]) -> Scheme | None:
     bits, kind = weights.get("num_bits"), weights.get("type")
     group = weights.get("group_size") or 0
     if bits == 8:
-        return FP8 if kind == "float" else INT8 if not group else _integer(8, group, True)
+        scheme = FP8 if kind == "float" else INT8 if not group else _integer(8, group, True)
+        return scheme._replace(row_bytes=4.0) if weights.get("strategy") == "channel" else scheme
     if bits == 4 and kind == "float":
         return NVFP4 if group in {0, 16} else MXFP4
     if bits in {2, 3, 4, 5, 6} and isinstance(bits, int):

@@ -81,7 +81,7 @@ class _Rank:
         for part in parts:
             count = part.parameters
             per = self.quantization.bytes_of(part, layer, self.plain) if self.quantization else None
-            if per is None or (per.is_exact and per.mid in {1.0, self.plain}):
+            if per is None or (per.is_exact and (per.mid == self.plain or 1 <= per.mid < 1.01)):
                 exact = count * (per.mid if per else self.plain)
                 charged = charged_bytes(exact) if self.rounds else exact
                 low, mid, high = low + exact, mid + charged, high + charged
@@ -212,11 +212,9 @@ def weights_of(pool: Pool, layout: Layout) -> Weights:
         apart = min(abs(published / counted - 1), abs(published / (counted + draft) - 1))
         if apart > (READINGS_AGREE if stated is not None else COUNT_AGREES):
             ratio = published / counted
-            by_size = _by_size(pool, published, layout, a) if stated is not None else [s.times(ratio) for s in stages]
-            wide = [
-                Estimate(min(b.low, s.low), b.mid if stated is not None else s.mid, max(b.high, s.high))
-                for b, s in zip(by_size, stages, strict=True)
-            ]
+            # A number someone states stands by itself; a published one is spread as the tensors are.
+            other = _by_size(pool, published, layout, a) if stated is not None else [stage.times(ratio) for stage in stages]
+            wide = [Estimate(min(b.low, s.low), b.mid, max(b.high, s.high)) for b, s in zip(other, stages, strict=True)]
             steps_list.append(
                 Step(
                     "two readings",

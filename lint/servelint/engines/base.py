@@ -19,8 +19,10 @@ class Engine(Protocol):
     ``needles``: lower-case byte strings (image and module names); a file with any of them may hold this engine.
     """
 
-    name: str
-    needles: tuple[bytes, ...]
+    @property
+    def name(self) -> str: ...
+    @property
+    def needles(self) -> tuple[bytes, ...]: ...
 
     def owns_image(self, image: str) -> bool:
         """True if ``image`` (repository and tag) is known to run this engine by its own entrypoint."""

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document
 
 
+# In a needle set: any needle of any engine, those of plugins included.
+ENGINE = b"\0engine"
+
+
 class Surroundings(Protocol):
     """What a format may ask while it recognises a document."""
 
@@ -27,11 +31,13 @@ class Format(Protocol):
     """One manifest format.
 
     ``needles``: sets of lower-case byte strings; a file is read if, for one of the sets, all its needles occur in the
-    lower-cased bytes of the file.
+    lower-cased bytes of the file. :data:`ENGINE` in a set stands for any engine's needle.
     """
 
-    name: str
-    needles: tuple[tuple[bytes, ...], ...]
+    @property
+    def name(self) -> str: ...
+    @property
+    def needles(self) -> tuple[tuple[bytes, ...], ...]: ...
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         """The deployments in ``document``; none if it is not of this format. Facts not stated stay as they are."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from servelint.deployment import Deployment
 from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.formats import podspec
+from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -43,10 +44,7 @@ class Kubernetes:
 
     name = "kubernetes"
     # Every pod spec has the key "containers"; the kind is not looked for, since it has many spellings in YAML and JSON.
-    needles: tuple[tuple[bytes, ...], ...] = (
-        (b"containers", b"vllm"),
-        (b"containers", b"llm-d/llm-d"),
-    )
+    needles: tuple[tuple[bytes, ...], ...] = ((b"containers", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Deployment
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import devices, podspec
+from servelint.formats.base import ENGINE
 from servelint.formats.kubernetes import is_patch_file, is_unfinished
 from servelint.formats.writers import EntryWriter, ScalarWriter, together
 from servelint.source.nodes import MappingNode, ScalarNode
@@ -34,10 +35,7 @@ _AGREE = ("model", "tensor", "pipeline", "data", "data_local", "expert", "max_mo
 
 class LeaderWorkerSet:
     name = "leaderworkerset"
-    needles: tuple[tuple[bytes, ...], ...] = (
-        (b"leaderworkerset.x-k8s.io", b"vllm"),
-        (b"leaderworkerset.x-k8s.io", b"llm-d/llm-d"),
-    )
+    needles: tuple[tuple[bytes, ...], ...] = ((b"leaderworkerset.x-k8s.io", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

@@ -56,10 +56,17 @@ def message_of(finding: Finding) -> str:
 
 
 def from_here(path: str) -> str:
-    """``path`` relative to the working directory if it lies below it (what CI services take for the repository), else as it is."""
-    relative = os.path.relpath(path)
-    outside = relative.split(os.sep)[0] == os.pardir
-    return path if outside and os.path.isabs(path) else os.path.normpath(relative).replace(os.sep, "/")
+    """``path`` as CI services want it: relative to the working directory (which is the repository there) if it lies below it."""
+    shown = path
+    if os.path.isabs(path):
+        try:
+            relative = os.path.relpath(path)
+        except (OSError, ValueError):  # no working directory any more, or another drive
+            return path
+        if relative.split(os.sep)[0] == os.pardir:
+            return path
+        shown = relative
+    return os.path.normpath(shown).replace(os.sep, "/")
 
 
 def worst_first(finding: Finding) -> tuple[int, str, int, str]:

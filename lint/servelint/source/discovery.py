@@ -54,7 +54,7 @@ def find(paths: Iterable[str], config: Selection) -> Found:
     are.
     """
     walk = _Walk(config)
-    named: dict[str, None] = {}
+    named: dict[str, str] = {}
     for path in paths:
         if path == STDIN:
             continue
@@ -65,12 +65,10 @@ def find(paths: Iterable[str], config: Selection) -> Found:
         elif not os.path.exists(path):
             walk.error(path, "a symbolic link to a file that does not exist; mend or remove it")
         elif not (config.force_exclude and walk.excluded(path, False)):
-            named[_shown(path)] = None
-    files = {**walk.files, **named}
-    clean = [path for path in files if walk.nameable(path)]
-    return Found(
-        tuple(sorted(clean, key=lambda p: p.split("/"))), tuple(sorted(walk.errors)), frozenset(n for n in named if n in clean)
-    )
+            named.setdefault(os.path.realpath(path), _shown(path))
+    clean = [path for path in {**walk.files, **named}.values() if walk.nameable(path)]
+    clean.sort(key=lambda path: path.split("/"))
+    return Found(tuple(clean), tuple(sorted(walk.errors)), frozenset(named.values()).intersection(clean))
 
 
 def load(path: str) -> bytes | ReadError:
@@ -131,7 +129,7 @@ class _Walk:
     """The search of folders: what it has found and what it could not open."""
 
     def __init__(self, config: Selection) -> None:
-        self.files: dict[str, None] = {}
+        self.files: dict[str, str] = {}  # real path → as people see it
         self.errors: set[ReadError] = set()
         base = os.path.dirname(config.path) or os.curdir
         self._excludes = _rules(os.path.realpath(base), config.exclude) if config.exclude else None
@@ -198,8 +196,7 @@ class _Walk:
             elif entry.is_symlink():
                 links.append((name, entry.path))
             elif entry.is_file(follow_symlinks=False):
-                self.files[name] = None
-                self._visited.add(entry.path)
+                self.files[entry.path] = name
 
     def _left_out(self, real: str, is_folder: bool, rules: list[_Rules]) -> bool:
         if self._excludes is not None and self._excludes.verdict(real, is_folder):
@@ -217,9 +214,8 @@ class _Walk:
             target = os.path.realpath(path)
             if not os.path.exists(path):
                 self.error(name, "a symbolic link to a file that does not exist; mend or remove it")
-            elif target.startswith(prefix) and target not in self._visited and stat.S_ISREG(os.stat(target).st_mode):
-                self._visited.add(target)
-                self.files[name] = None
+            elif target.startswith(prefix) and target not in self.files and stat.S_ISREG(os.stat(target).st_mode):
+                self.files[target] = name
 
 
 def _printable(path: str) -> str:

@@ -11,7 +11,7 @@ from servelint.finding import Verdict
 from servelint.formats.plan.model import DEGREES, NOT_STATED, Plan
 from servelint.formats.plan.quantities import Dimension, Quantity
 from servelint.formats.plan.sections import claims_of, critical_path_of, reasoning_of, targets_of
-from servelint.formats.plan.statements import Statements, default, number_of
+from servelint.formats.plan.statements import MOST, Statements, default, number_of
 from servelint.source.nodes import MappingNode, Node
 
 if TYPE_CHECKING:
@@ -26,6 +26,10 @@ if TYPE_CHECKING:
 
 API_GROUP = "servelint/"
 KIND = "DeploymentPlan"
+# Fields of a config.json that divide something: zero of them is no model.
+SIZES = frozenset(
+    {"num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"}
+)
 
 
 def is_plan(document: Document) -> bool:
@@ -202,21 +206,34 @@ def _model_facts(statements: Statements, content: Mapping[str, Any]) -> dict[str
     facts: dict[str, Fact[Any]] = {
         "model": statements.text("model.id", model, "id"),
         "parameters": number_of(quantity("model.parameters", Dimension.COUNT, model, "parameters", positive=True)),
-        "active_parameters": number_of(quantity("model.active_parameters", Dimension.COUNT, model, "active_parameters", positive=True)),
+        "active_parameters": number_of(
+            quantity("model.active_parameters", Dimension.COUNT, model, "active_parameters", positive=True)
+        ),
         "dtype": statements.dtype("limits.dtype", model, "dtype"),
         "quantization": statements.text("limits.quantization", model, "quantization"),
     }
     node = model.get("architecture") if model is not None else None
     if isinstance(node, MappingNode):
         fields = content["model"]["architecture"]
-        architecture = _architecture(fields, facts["model"].get("the plan's model"))
+        odd = _odd_size(statements, node, fields)
         origin = statements.origin(node, "model.architecture of the plan")
-        facts["architecture"] = Fact.known("model.architecture", architecture, origin)
+        architecture = _architecture(fields, facts["model"].get("the plan's model")) if odd is None else None
+        facts["architecture"] = odd or Fact.known("model.architecture", architecture, origin)
     elif not facts["model"].is_known and facts["model"].reason == NOT_STATED:
         facts["architecture"] = Fact.unknown(
             "model.architecture", "the plan states neither model.id nor model.architecture", "state one of them"
         )
     return facts
+
+
+def _odd_size(statements: Statements, node: MappingNode, fields: Mapping[str, Any]) -> Fact[Any] | None:
+    """The unknown architecture where one of its sizes can be none: zero, negative, absurd, infinite."""
+    for key, value in fields.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if number and not (abs(value) <= MOST and (value >= 1 or key not in SIZES)):
+            fact = statements.wrong(f"model.architecture.{key}", node.get(key) or node, f"{str(value)[:40]} is no size")
+            return Fact.unknown("model.architecture", f"{key} {fact.reason}", fact.remedy, fact.origin)
+    return None
 
 
 def _architecture(fields: Mapping[str, Any], name: str) -> Architecture:

@@ -120,7 +120,13 @@ class Statements:
         return Fact.known(name, value, self.origin(found), ScalarWriter(self.document, found))
 
     def quantity(
-        self, name: str, dimension: Dimension, node: Node | None, *path: str | int, positive: bool = False, most: float | None = None
+        self,
+        name: str,
+        dimension: Dimension,
+        node: Node | None,
+        *path: str | int,
+        positive: bool = False,
+        most: float | None = None,
     ) -> Fact[Quantity]:
         """A quantity; ``positive``: zero is none, ``most``: the largest it can be."""
         found = self.scalar(name, node, *path)
