@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from servelint.facts import Fact, Origin, Place, UnknownFact
     from servelint.finding import Certainty, Edit, Finding, Fix, Proposal, Related, Severity, Verdict
     from servelint.hooks import hookimpl
-    from servelint.rule import Rule, Scope, Theme, rule
+    from servelint.rulebook import Rule, Scope, Theme, rule
     from servelint.run import Report, lint
 
 _HOMES = {
@@ -31,7 +31,7 @@ _HOMES = {
     "Certainty": "finding", "Edit": "finding", "Finding": "finding", "Fix": "finding", "Proposal": "finding",
     "Related": "finding", "Severity": "finding", "Verdict": "finding",
     "hookimpl": "hooks",
-    "Rule": "rule", "Scope": "rule", "Theme": "rule", "rule": "rule",
+    "Rule": "rulebook", "Scope": "rulebook", "Theme": "rulebook", "rule": "rulebook",
     "Report": "run", "lint": "run",
 }  # fmt: skip
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from servelint.capacity.step import amount, gib
-from servelint.case import PoolCase
 from servelint.errors import UsageError
 from servelint.facts import FactState, UnknownFact
 from servelint.judge import pool_cases
@@ -17,6 +16,7 @@ from servelint.run import lint_texts
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from servelint.case import PoolCase
     from servelint.deployment import Deployment
     from servelint.estimate import Estimate
     from servelint.finding import Finding
@@ -113,7 +113,8 @@ def gpus_of(cases: tuple[PoolCase, ...]) -> int | None:
 def degrees_text(case: PoolCase) -> str:
     """``TP=2, PP=2, DP=2``: the degrees above 1 (TP always)."""
     parts = []
-    for field, letter, _ in sorted(DEGREES, key=lambda d: ("TP", "PP", "DP", "SP").index(d[1]) if d[1] in ("TP", "PP", "DP", "SP") else 9):
+    usual = {"TP": 0, "PP": 1, "DP": 2, "SP": 3}
+    for field, letter, _ in sorted(DEGREES, key=lambda degree: usual.get(degree[1], len(usual))):
         value = getattr(case.pool, field).get(0)
         if value > 1 or field == "tensor":
             parts.append(f"{letter}={value or '?'}")
@@ -139,6 +140,7 @@ def _pool_rows(name: str, old: PoolCase, new: PoolCase) -> list[Row]:
     add("GPUs per replica", lambda c: str(c.layout.world_size))
     add("Replicas", _replicas)
     add("Accelerator", lambda c: c.accelerator.name)
+
     def used(case: PoolCase) -> Estimate:
         return case.memory.used_bytes
 
@@ -163,6 +165,11 @@ def _changed_degrees(old: PoolCase, new: PoolCase) -> list[str]:
     return changed
 
 
+def _fits(case: PoolCase) -> str:
+    used, device = amount(case.memory.used_bytes.high), amount(case.memory.device_bytes.low)
+    return f"All {case.architecture.layers} layers fit: {used} at most of {device} per GPU"
+
+
 def _rationale(old: PoolCase, new: PoolCase) -> list[str]:
     lines = []
     for field, letter, purpose in DEGREES:
@@ -170,12 +177,7 @@ def _rationale(old: PoolCase, new: PoolCase) -> list[str]:
         if before != after:
             line = f"{letter} {before} → {after}: {purpose}."
             if field == "pipeline" and after < before:
-                line += " " + attempt(
-                    lambda: (
-                        f"All {new.architecture.layers} layers fit: {amount(new.memory.used_bytes.high)} at most of "
-                        f"{amount(new.memory.device_bytes.low)} per GPU; one request no longer passes {before} stages in turn."
-                    )
-                )
+                line += f" {attempt(lambda: _fits(new))}; one request no longer passes {before} stages in turn."
             lines.append(line)
         elif after > 1:
             lines.append(f"{letter}={after} stays: {purpose}.")
@@ -196,6 +198,10 @@ def _within(name: str, estimate: Callable[[], Estimate], target: float, unit: st
     return Check(name, met, shown)
 
 
+def _utilization(case: PoolCase) -> Estimate:
+    return case.memory.used_bytes.over(case.memory.device_bytes)
+
+
 def _target_checks(case: PoolCase) -> list[Check]:
     pool = case.pool
     checks = []
@@ -209,7 +215,8 @@ def _target_checks(case: PoolCase) -> list[Check]:
             bound = case.throughput.best
             reading = next(iter(case.throughput.bounds))
             met = None if reading.tokens_per_second_per_gpu >= target else False
-            text = f"{target:,.0f} tokens/s per GPU wanted; the hardware's bound is {reading.tokens_per_second_per_gpu:,.0f} ({reading.label})"
+            bounded = f"{reading.tokens_per_second_per_gpu:,.0f} ({reading.label})"
+            text = f"{target:,.0f} tokens/s per GPU wanted; the hardware's bound is {bounded}"
             if bound != reading.tokens_per_second_per_gpu:
                 text += f", {bound:,.0f} in the most favourable reading of the model"
                 met = None if bound >= target else False
@@ -221,7 +228,7 @@ def _target_checks(case: PoolCase) -> list[Check]:
         (pool.target_memory_utilization_max, "Memory utilization, most", True),
     ):
         if fact.is_known:
-            checks.append(_within(name, lambda: case.memory.used_bytes.over(case.memory.device_bytes), fact.value, "%", 100, most))
+            checks.append(_within(name, lambda: _utilization(case), fact.value, "%", 100, most))
     try:
         heads, tensor = case.architecture.attention_heads, case.layout.tensor
         checks.append(Check("Heads divide by TP", heads % tensor == 0, f"{heads} heads, TP={tensor}"))
@@ -230,37 +237,42 @@ def _target_checks(case: PoolCase) -> list[Check]:
     return checks
 
 
-# Principle → the rules that show it broken, and the plan section that shows it followed ("" where a manifest shows it).
-PRINCIPLES = (
+def _kv_shown(case: PoolCase) -> str:
+    return f"{case.memory.kv_bytes_per_token / 1024:.1f} KiB per token and GPU"
+
+
+def _phases_shown(case: PoolCase) -> str:
+    return f"TTFT {case.latency.ttft_seconds.mid:.3f} s, TPOT {case.latency.tpot_seconds.mid * 1000:.1f} ms"
+
+
+def _law_shown(case: PoolCase) -> str:
+    layout = case.layout
+    return f"{layout.world_size} GPUs per replica by the engine's law; the product of all degrees is {layout.naive_product}"
+
+
+# Principle, the rules that show it broken, and what shows it followed: a section of a plan, or figures.
+PRINCIPLES: tuple[tuple[str, tuple[str, ...], str | Callable[[PoolCase], str]], ...] = (
     ("Mandatory reasoning order", ("PLN904",), "reasoning"),
     ("Critical-path analysis", ("PLN913", "PLN914"), "critical_path"),
-    ("KV cache accounted for", ("PLN906", "PLN907"), ""),
-    ("Prefill and decode separated", ("PLN912",), ""),
-    ("No naive multiplication of degrees", ("PAR219", "PLN903"), ""),
+    ("KV cache accounted for", ("PLN906", "PLN907"), _kv_shown),
+    ("Prefill and decode separated", ("PLN912",), _phases_shown),
+    ("No naive multiplication of degrees", ("PAR219", "PLN903"), _law_shown),
 )
 
 
 def _principle_checks(side: Side) -> list[Check]:
     broken = {finding.code for finding in side.report.findings}
     checks = []
-    for name, codes, section in PRINCIPLES:
+    for name, codes, shown in PRINCIPLES:
         hit = [code for code in codes if code in broken]
         if hit:
             checks.append(Check(name, False, ", ".join(hit)))
-        elif section and (side.deployment.plan is None or side.deployment.document.get(section) is None):
-            checks.append(Check(name, None, f"no `{section}` is stated"))
-        elif name.startswith("KV"):
-            checks.append(_shown(name, side, lambda c: f"{c.memory.kv_bytes_per_token / 1024:.1f} KiB per token and GPU"))
-        elif name.startswith("Prefill"):
-            checks.append(
-                _shown(name, side, lambda c: f"TTFT {c.latency.ttft_seconds.mid:.3f} s, TPOT {c.latency.tpot_seconds.mid * 1000:.1f} ms")
-            )
-        elif name.startswith("No naive"):
-            checks.append(
-                _shown(name, side, lambda c: f"{c.layout.world_size} GPUs per replica by the engine's law; the product of all degrees is {c.layout.naive_product}")
-            )
+        elif callable(shown):
+            checks.append(_shown(name, side, shown))
+        elif side.deployment.plan is None or side.deployment.document.get(shown) is None:
+            checks.append(Check(name, None, f"no `{shown}` is stated"))
         else:
-            checks.append(Check(name, True, f"`{section}` is stated and no rule objects"))
+            checks.append(Check(name, True, f"`{shown}` is stated and no rule objects"))
     return checks
 
 

@@ -25,6 +25,7 @@ def _plain(node: Node | None) -> Any:
 
 def _check(content: Any, path: str, document: Any) -> None:
     from jsonschema import Draft202012Validator
+
     from servelint_schemas import load
 
     errors = sorted(Draft202012Validator(load("config")).iter_errors(content), key=lambda e: [str(p) for p in e.absolute_path])

@@ -7,6 +7,10 @@ class UsageError(Exception):
     """A wrong option, configuration or plugin: one sentence that says what, where and what to do."""
 
 
+class RuleError(UsageError):
+    """A rule that failed instead of judging; it names the rule and its module, whose author can mend it."""
+
+
 class ConfigError(UsageError):
     """A configuration file that cannot be used; ``line`` is 1-based, 0 where the whole file is meant."""
 

@@ -29,7 +29,7 @@ class Place(NamedTuple):
 
     @classmethod
     def of(cls, document: Document, node: Node) -> Place:
-        return cls(document, node.span)
+        return cls(document.physical, node.span)
 
 
 class OriginKind(Enum):

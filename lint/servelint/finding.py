@@ -117,7 +117,7 @@ class Finding:
 
     @property
     def fingerprint(self) -> str:
-        """A short stable hash of ``identity``: the rule, the subject and the pointer without list indices, no figures, no lines."""
+        """A short stable hash of ``identity``: rule, subject and pointer without list indices; no figures, no lines."""
         from hashlib import sha256  # lazy: costs 2 ms and only machine formats need it
 
         return sha256(self.identity.encode()).hexdigest()[:20]

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from servelint.engines.base import Engine
     from servelint.formats.base import Format
-    from servelint.rule import Rule, Theme
+    from servelint.rulebook import Rule, Theme
 
 PROJECT = "servelint"
 hookspec = pluggy.HookspecMarker(PROJECT)

@@ -9,9 +9,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.case import ContainerCase, DeploymentCase, PlanCase, PoolCase
+from servelint.errors import RuleError
 from servelint.facts import FactState, UnknownFact
 from servelint.finding import Finding, NotChecked, Severity, Verdict
-from servelint.rule import Rule, Scope
+from servelint.rulebook import Rule, Scope
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -113,6 +114,10 @@ def judge(deployment: Deployment, rules: Iterable[Rule]) -> Judgement:
                     codes = missing.setdefault((unknown.fact, unknown.reason, unknown.remedy), [])
                     if rule.code not in codes:
                         codes.append(rule.code)
+                except Exception as error:
+                    # An organization's rule may raise anything; without its name nobody could tell whose it is.
+                    sentence = f"rule {rule.code} ({rule.origin}) failed on {deployment.name}: {type(error).__name__}: {error}"
+                    raise RuleError(sentence) from error
             said += [Said(rule, verdict, deployment.name, pool_name) for verdict in _worst(verdicts)]
     path = deployment.document.source.path
     unevaluated = [
@@ -135,14 +140,34 @@ def findings(said: Iterable[Said], config: Config) -> list[Finding]:
         severity = min(verdict.severity or rule.severity, certainty.worst_severity)
         pointer = verdict.place.document.pointer(verdict.place.span)
         identity = "|".join(
-            (rule.code, verdict.place.document.source.path, deployment, pool, _pointer_identity(pointer), verdict.key)
+            (
+                rule.code,
+                verdict.place.document.source.path,
+                deployment,
+                pool,
+                _pointer_identity(pointer),
+                verdict.key,
+                str(verdict.place.document.index or ""),
+            )
         )
         count = seen[identity] = seen.get(identity, 0) + 1
         made.append(
             Finding(
-                rule.code, rule.name, config.severity_of(rule.code, severity), certainty, rule.title, verdict.label,
-                verdict.place, pointer, deployment, pool, verdict.arithmetic, verdict.help, verdict.related,
-                verdict.proposals, (), identity if count == 1 else f"{identity}|{count}",
-            )  # fmt: skip
+                code=rule.code,
+                name=rule.name,
+                severity=config.severity_of(rule.code, severity),
+                certainty=certainty,
+                message=rule.title,
+                label=verdict.label,
+                place=verdict.place,
+                pointer=pointer,
+                deployment=deployment,
+                pool=pool,
+                arithmetic=verdict.arithmetic,
+                help=verdict.help,
+                related=verdict.related,
+                proposals=verdict.proposals,
+                identity=identity if count == 1 else f"{identity}|{count}",
+            )
         )
     return made

@@ -15,14 +15,14 @@ import pluggy
 
 from servelint import hooks
 from servelint.errors import UsageError
-from servelint.rule import Rule, Theme
+from servelint.rulebook import Rule, Theme
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from servelint.engines.base import Engine
     from servelint.formats.base import Format
-    from servelint.rule import Scope
+    from servelint.rulebook import Scope
 
 GROUP = "servelint"
 
@@ -159,7 +159,8 @@ def registry(plugin_paths: Iterable[str] = ()) -> Registry:
         try:
             plugins.append((f"{point.distribution}:{point.name}", import_module(point.module)))
         except Exception as error:  # a foreign plugin may raise anything; its name is what the user needs
-            raise UsageError(f"plugin {point.name} ({point.distribution}) failed to load: {type(error).__name__}: {error}") from error
+            reason = f"{type(error).__name__}: {error}"
+            raise UsageError(f"plugin {point.name} ({point.distribution}) failed to load: {reason}") from error
     for path in plugin_paths:
         try:
             plugins.append((f"path:{path}", _load_file(path)))

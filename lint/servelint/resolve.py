@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Deployment, Pool
 from servelint.facts import Fact, FactState, Origin, OriginKind
 
 if TYPE_CHECKING:
@@ -13,6 +12,7 @@ if TYPE_CHECKING:
 
     from servelint.catalogue.architecture import Architecture
     from servelint.config import Config
+    from servelint.deployment import Deployment, Pool
     from servelint.engines.base import Engine
 
     Lookup = Callable[[str], Architecture | None]

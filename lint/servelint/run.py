@@ -10,10 +10,9 @@ from servelint.config import Config
 from servelint.errors import UsageError
 from servelint.facts import Place
 from servelint.finding import Finding, NotChecked, ReadError, Verdict
-from servelint.formats.base import ENGINE
+from servelint.formats.base import needle_sets
 from servelint.plugins import Registry, registry
 from servelint.resolve import complete
-from servelint.rule import Scope
 from servelint.source.reader import decode, haystack, read_text
 from servelint.source.text import SourceText, Span
 
@@ -22,8 +21,8 @@ if TYPE_CHECKING:
 
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Deployment
-    from servelint.rule import Rule
-    from servelint.source.nodes import Document
+    from servelint.rulebook import Rule
+    from servelint.source.nodes import Comment, Document
 
     Lookup = Callable[[str], Architecture | None]
 
@@ -56,6 +55,7 @@ class _Reading:
 
     def __init__(self, session: Session) -> None:
         self.engines = session.registry.engines
+        self.documents: Sequence[Document] = ()
         self.problems: list[tuple[str, Verdict, str]] = []
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
@@ -124,16 +124,19 @@ def _unreadable(source: SourceText, error: ReadError, documents: Sequence[Docume
     line = min(max(error.line, 1), len(starts))
     begin = min(starts[line - 1] + max(error.column, 1) - 1, len(source.text))
     document = Document(source, len(documents), None, Span(begin, begin))
-    return Verdict(Place(document, Span(begin, min(begin + 1, len(source.text)))), error.message, key=f"line of document {len(documents)}")
+    place = Place(document, Span(begin, min(begin + 1, len(source.text))))
+    return Verdict(place, error.message, key=f"document {len(documents)}")
 
 
-def _suppress(lint: _Lint, source: SourceText, documents: Sequence[Document], comments: Sequence[object], session: Session) -> None:
+def _suppress(
+    lint: _Lint, source: SourceText, documents: Sequence[Document], comments: Sequence[Comment], session: Session
+) -> None:
     """Drops suppressed findings and reports the suppressions that cover nothing."""
     if "servelint:" not in source.text:
         return
     from servelint.suppression import suppressions  # lazy: few files have any
 
-    every = suppressions(source, documents, comments)  # type: ignore[arg-type]
+    every = suppressions(source, documents, comments)
     used: set[tuple[int, str]] = set()
     kept = []
     for finding in lint.findings:
@@ -171,6 +174,7 @@ def _lint_text(source: SourceText, session: Session) -> _Lint:
     result = read_text(source)
     lint.documents = len(result.documents)
     reading = _Reading(session)
+    reading.documents = result.documents
     stated: list[Deployment] = []
     for document in result.documents:
         for fmt in plugins.formats:
@@ -224,22 +228,7 @@ def lint_texts(sources: Iterable[SourceText], session: Session) -> Report:
     )
 
 
-def _needle_sets(plugins: Registry) -> list[tuple[bytes, ...]]:
-    """The needle sets of every format, one for each engine needle where a set asks for any."""
-    sets = []
-    engines = [needle for engine in plugins.engines for needle in engine.needles]
-    for needles in (needles for fmt in plugins.formats for needles in fmt.needles):
-        if ENGINE in needles:
-            rest = tuple(needle for needle in needles if needle != ENGINE)
-            sets += [(*rest, needle) for needle in engines]
-        else:
-            sets.append(needles)
-    return sets
-
-
-def lint_paths(
-    paths: Sequence[str], session: Session, *, stdin: bytes | None = None, stdin_filename: str = "<stdin>"
-) -> Report:
+def lint_paths(paths: Sequence[str], session: Session, *, stdin: bytes | None = None, stdin_filename: str = "<stdin>") -> Report:
     """Reads the files that ``paths`` stand for (``-``: the bytes ``stdin``) and lints them.
 
     A file without any needle of a format is dismissed unread. What cannot be read is an error and a finding; where nothing
@@ -248,8 +237,9 @@ def lint_paths(
     from servelint.source import discovery, needles
 
     found = discovery.find([p for p in paths if p != discovery.STDIN], session.config)
-    sets = _needle_sets(session.registry)
+    sets = needle_sets(session.registry.formats, session.registry.engines)
     texts: list[SourceText] = []
+    garbled: dict[str, SourceText] = {}
     errors = list(found.errors)
     files = 0
     inputs: Iterable[tuple[str, bytes | ReadError]] = ((path, discovery.load(path)) for path in found.files)
@@ -265,10 +255,11 @@ def lint_paths(
         source = decode(path, data)
         if isinstance(source, ReadError):
             errors.append(source)
+            garbled[path] = SourceText(path, data.decode("utf-8", "replace"))  # so that the error keeps its line
         else:
             texts.append(source)
     report = lint_texts(texts, session)
-    unread = [_unreadable(SourceText(error.path, ""), error, ()) for error in errors]
+    unread = [_unreadable(garbled.get(error.path, SourceText(error.path, "")), error, ()) for error in errors]
     rule = _document_rule(session, "DOC101")
     said = [judge.Said(rule, verdict, "", "") for verdict in unread if session.config.selects("DOC101")]
     return report._replace(

@@ -7,7 +7,7 @@ Kubernetes manifest never pays for the rules of native plans. Everything here us
 from __future__ import annotations
 
 from servelint.hooks import hookimpl
-from servelint.rule import Scope, Theme
+from servelint.rulebook import Scope, Theme
 
 _DOCUMENT = frozenset((Scope.DOCUMENT, Scope.DEPLOYMENT))
 _CONTAINER = frozenset((Scope.CONTAINER,))

@@ -8,7 +8,7 @@ from servelint.engines.arguments import is_truth, stray_value
 from servelint.engines.command import Form
 from servelint.engines.flags import Presence
 from servelint.finding import Certainty, Proposal, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, rewording
 
 if TYPE_CHECKING:
@@ -300,7 +300,7 @@ def value_on_boolean_flag(case: ContainerCase) -> Iterator[Verdict]:
     version = case.pool.version.get(None)
     for argument in command.arguments:
         flag = argument.flag
-        if flag is None or argument.key or argument.form is Form.JAMMED or not flag.is_switch_at(version):
+        if flag is None or argument.key or argument.form in (Form.JAMMED, Form.ENTRY) or not flag.is_switch_at(version):
             continue
         stray = stray_value(command, argument)
         value = stray.value if stray is not None else argument.value

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.facts import Place
 from servelint.finding import Certainty, Related, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode, walk
 
 if TYPE_CHECKING:

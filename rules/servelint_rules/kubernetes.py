@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import containers, devices
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode
 from servelint_rules import gpu_counts, guards, loading
 from servelint_rules.figures import count

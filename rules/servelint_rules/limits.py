@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules.changes import edits_of, setting
 from servelint_rules.model_length import derived_length
 from servelint_rules.places import place_of, related

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Proposal, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules import guards
 from servelint_rules.changes import edits_of, hosts_for, hosts_now, resized, setting, stated
 from servelint_rules.figures import GIB, budget, gib, span

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules.changes import Hosts, hosts_for, hosts_now, resized
 from servelint_rules.figures import count, duration, gib, span
 from servelint_rules.places import place_of, related

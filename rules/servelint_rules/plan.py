@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Severity
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules import plan_claims, plan_reasoning, plan_throughput
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules.figures import budget, count, gib, span
 from servelint_rules.places import place_of, related
 from servelint_rules.unaccounted import gpu_memory

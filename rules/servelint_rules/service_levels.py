@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Severity, Verdict
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 from servelint_rules.figures import duration, rate, seconds
 from servelint_rules.places import place_of, related
 

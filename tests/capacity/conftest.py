@@ -30,7 +30,9 @@ def make_pool(**facts: Any) -> Pool:
         values["architecture"] = models.find(values["architecture"])
         assert values["architecture"] is not None
     place: Place = None  # type: ignore[assignment]
-    made = {name: value if isinstance(value, Fact) else Fact.known(name, value, ORIGIN) for name, value in values.items()}
+    made: dict[str, Any] = {
+        name: value if isinstance(value, Fact) else Fact.known(name, value, ORIGIN) for name, value in values.items()
+    }
     return Pool(name="test", place=place, **made)
 
 

@@ -4,8 +4,7 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from servelint.capacity.layout import DEGREES, GROUP_LAWS, Layout, layout_of
 from servelint.facts import Fact, UnknownFact

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 
 from servelint.capacity import shape, tensors
 from servelint.capacity.buffers import MIB, charged_bytes, rotary_table_bytes
@@ -189,7 +189,7 @@ def test_a_missing_field_is_named(pool: Callable[..., Pool], architecture: Calla
 def test_more_ranks_never_hold_more(pool: Callable[..., Pool], model: str, pipeline: int) -> None:
     made = pool(architecture=model)
     sizes = [weights_of(made, Layout("vllm", tensor=tensor, pipeline=pipeline)).largest for tensor in (1, 2, 4, 8, 16)]
-    for here, more in zip(sizes, sizes[1:], strict=False):
+    for here, more in pairwise(sizes):
         assert here.low <= here.mid <= here.high
         assert more.low <= here.low
         assert more.mid <= here.mid

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint import Certainty, Deployment, Edit, Place, Pool, Proposal, Severity, Verdict, hookimpl
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

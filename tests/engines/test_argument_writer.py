@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from servelint.engines import shell
 from servelint.engines.argument_writer import ArgumentWriter, append_argument
-from servelint.engines.command import Command
 from servelint.engines.vllm import Vllm
 from servelint.source import edits
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
+
+if TYPE_CHECKING:
+    from servelint.engines.command import Command
 
 ENGINE = Vllm()
 

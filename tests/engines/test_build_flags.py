@@ -3,10 +3,12 @@ from __future__ import annotations
 import importlib.util
 import json
 from pathlib import Path
-from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from types import ModuleType
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -26,7 +28,8 @@ SCANNED = ["0.1.0", "0.2.0", "0.3.1.post1", "0.4.0"]
 
 def line(**row: Any) -> list[str]:
     rows = [{"engine": "sglang", "since": "<=0.1.0", "last_seen": "0.4.0", **row}]
-    return TOOL.table(rows, "sglang", SCANNED, "flags").splitlines()[-1].split("\t")
+    text: str = TOOL.table(rows, "sglang", SCANNED, "flags")
+    return text.splitlines()[-1].split("\t")
 
 
 def test_the_header() -> None:

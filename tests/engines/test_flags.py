@@ -99,7 +99,10 @@ def test_a_spelling_has_its_own_releases() -> None:
     assert flag.presence(version("0.6.6"), "--no-enable-prefix-caching") is Presence.PRESENT
     assert flag.presence(version("0.32.0"), "--disable-prefix-caching") is Presence.ABSENT
     assert flag.negates("--disable-prefix-caching")
+    assert flag.negates("--no_enable_prefix_cach")
     assert not flag.negates("--enable-prefix-caching")
+    assert not flag.negates("--enable_prefix_cach")
+    assert flag.presence(version("0.6.0"), "--no_enable_prefix_caching") is Presence.ABSENT
     assert flag.negative_spelling == "--no-enable-prefix-caching"
 
 

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from servelint.engines import shell
-from servelint.engines.command import Command
 from servelint.engines.values import human_readable_integer
 from servelint.engines.versions import Version
 from servelint.engines.vllm import Vllm
 from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
+
+if TYPE_CHECKING:
+    from servelint.engines.command import Command
 
 ENGINE = Vllm()
 ORIGIN = Origin(OriginKind.FILE, "image")
@@ -53,6 +55,7 @@ def script_facts(text: str, environment: dict[str, Fact[str]] | None = None) -> 
         ("docker.io/vllm/vllm-openai:v0.20.1-cu129", "0.20.1"),
         ("vllm/vllm-openai:v0.6.6.post1", "0.6.6"),
         ("vllm/vllm-openai:v0.11.0rc2-x86_64", "0.11.0"),
+        ("docker.io/vllm/vllm-openai:v0.9.0.1", "0.9.0"),
         ("vllm/vllm-openai:0.11.0", "0.11.0"),
         ("vllm/vllm-openai-cpu:v0.19.0", "0.19.0"),
         ("registry.example.com:5000/vllm/vllm-openai:v0.9.2", "0.9.2"),
@@ -166,6 +169,11 @@ def test_what_is_no_server(text: str) -> None:
     assert command_of(text + "\n", "vllm/vllm-openai:v0.9.2") is None
 
 
+def test_arguments_from_an_input_are_not_all_there() -> None:
+    found = command("command: [sh, -c, 'cat args | xargs vllm serve m/n']\n")
+    assert (found.complete, found.elsewhere) == (False, "the input of xargs")
+
+
 def test_flags_in_front_of_the_engine_are_not_its_own() -> None:
     found = command("command: [sh, -c, 'ray start --num-gpus 8; vllm serve m/n -tp 2; curl --port 1']\n")
     assert [a.name or a.value for a in found.arguments] == ["m/n", "--tensor-parallel-size"]
@@ -238,6 +246,7 @@ def test_a_fact_points_at_its_argument() -> None:
         ("[m/n, -tp=99999999999999999999999]", "tensor", "is no whole number"),
         ("[m/n, -tp=$TP]", "tensor", "write $(TP)"),
         ("[m/n, '-tp=$(TP)']", "tensor", "$TP is not set in this manifest"),
+        ("[m/n, --gpu-memory-utilization=nan]", "gpu_memory_utilization", "nan is not in (0, 1]"),
         ("[m/n, --gpu-memory-utilization=95]", "gpu_memory_utilization", "95 is not in (0, 1]"),
         ("[m/n, --gpu-memory-utilization=high]", "gpu_memory_utilization", "'high' is no number"),
         ("[m/n, --max-model-len=auto]", "max_model_len", "lets vLLM fit it"),
@@ -297,6 +306,12 @@ def test_variables_and_where_they_come_from() -> None:
     assert script_facts("export LOCAL=8\n  vllm serve m/n -dp $((LWS_GROUP_SIZE * LOCAL))", group)["data"].value == 16
 
 
+def test_a_switch_is_off_however_it_is_spelled() -> None:
+    for written in ("--no-enable-chunked-prefill", "--no_enable_chunked_prefill", "--no-enable-chunked-p"):
+        assert facts(f"[m/n, {written}]")["chunked_prefill"].value is False
+    assert facts("[m/n, --enable_chunked_pre]")["chunked_prefill"].value is True
+
+
 def test_expert_parallelism_is_the_group_it_uses() -> None:
     assert facts("[m/n, -tp=2, -dp=4, --enable-expert-parallel]")["expert"].value == 8
     assert facts("[m/n, -tp=2, --no-enable-expert-parallel]")["expert"].value == 1
@@ -331,6 +346,7 @@ def test_one_item_with_flag_and_value_is_read_as_it_is_meant() -> None:
     [
         ("4096", 4096),
         (" 12 ", 12),
+        ("1_024", 1024),
         ("32k", 32000),
         ("32K", 32768),
         ("25.6k", 25600),

@@ -68,7 +68,7 @@ def test_degrees_are_one_and_say_so() -> None:
 def test_what_is_stated_has_no_default() -> None:
     found = ENGINE.defaults(pool(tensor=8, gpu_memory_utilization=0.8, max_num_seqs=4, chunked_prefill=False))
     assert not {"tensor", "gpu_memory_utilization", "max_num_seqs", "chunked_prefill"} & set(found)
-    unreadable = Fact("parallelism.pipeline", FactState.UNKNOWN, reason="$PP is not set in this manifest")
+    unreadable: Fact[int] = Fact("parallelism.pipeline", FactState.UNKNOWN, reason="$PP is not set in this manifest")
     assert "pipeline" not in ENGINE.defaults(pool(pipeline=unreadable))
 
 
@@ -173,7 +173,7 @@ def test_limits_bound_each_other() -> None:
     long = default("max_num_batched_tokens", version="0.19.1", which=H100, chunked_prefill=False, max_model_len=32768)
     assert long.value == 32768
     assert "chunked" in default("max_num_batched_tokens", version="0.19.1", which=H100, chunked_prefill=False).reason
-    unreadable = Fact("limits.max_num_batched_tokens", FactState.UNKNOWN, reason="$N is not set in this manifest")
+    unreadable: Fact[int] = Fact("limits.max_num_batched_tokens", FactState.UNKNOWN, reason="$N is not set in this manifest")
     assert "$N" in default("max_num_seqs", version="0.19.1", which=H100, max_num_batched_tokens=unreadable).reason
 
 

@@ -10,6 +10,7 @@ import pytest
 from servelint.deployment import Deployment, Pool, Role
 from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
+from servelint.formats.base import needle_sets
 from servelint.formats.leaderworkerset import LeaderWorkerSet
 from servelint.source.needles import matches
 from servelint.source.reader import read_text
@@ -168,4 +169,4 @@ def test_a_patch_of_a_set() -> None:
 
 def test_needles_match_our_fixtures() -> None:
     for path in FIXTURES.glob("lws-*.yaml"):
-        assert matches(path.read_bytes().lower(), LeaderWorkerSet.needles), path.name
+        assert matches(path.read_bytes().lower(), needle_sets([LeaderWorkerSet()], [Vllm()])), path.name

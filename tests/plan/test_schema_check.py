@@ -228,3 +228,36 @@ def test_a_gpu_of_nothing_is_refused(plan: Make, key: str, zero: str) -> None:
     ]
     with pytest.raises(UnknownFact):
         _ = found.deployment.pools[0].accelerator.value
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "line"),
+    [
+        ("num_hidden_layers", "0", 3), ("num_hidden_layers", "9999999", 3), ("hidden_size", "-8", 3), ("rope_theta", ".inf", 3),
+        ("text_config", "{head_dim: 0}", 3), ("rope_theta", ".nan", 3),
+    ],
+)  # fmt: skip
+def test_a_size_that_no_model_has_makes_the_architecture_unknown(plan: Make, field: str, value: str, line: int) -> None:
+    found = plan(model=f"model: {{parameters: 1e9, architecture: {{{field}: {value}}}}}\n")
+    assert [(p.code, p.line) for p in found.problems] == [("DOC102", line)]
+    assert found.problems[0].text.endswith(" is no size of a model")
+    with pytest.raises(UnknownFact, match="is no size of a model"):
+        _ = found.deployment.pools[0].architecture.value
+    assert found.deployment.pools[0].parameters.value == 1e9
+
+
+@pytest.mark.parametrize("degree", ["0", "-1", "65537", "9999999"])
+def test_an_absurd_degree_is_unknown(plan: Make, degree: str) -> None:
+    found = plan(parallelism=f"parallelism: {{tensor: 2, pipeline: {degree}}}\n")
+    assert [(p.code, p.line, p.column) for p in found.problems] == [("DOC102", 5, 37)]
+    with pytest.raises(UnknownFact, match=r"parallelism\.pipeline"):
+        _ = found.deployment.pools[0].pipeline.value
+    assert found.deployment.pools[0].tensor.value == 2
+
+
+def test_a_pasted_configuration_may_hold_nulls_and_lists(plan: Make) -> None:
+    found = plan(
+        model="model: {architecture: {num_hidden_layers: 2, head_dim: null, intermediate_size: [1, 2], pad_token_id: -1}}\n"
+    )
+    assert found.problems == []
+    assert found.deployment.pools[0].architecture.is_known

@@ -11,13 +11,13 @@ import pytest
 from servelint.finding import Severity
 from servelint.reports import github, json as json_report, sarif
 from servelint.reports.base import Options
-from servelint.rule import Scope, rule
+from servelint.rulebook import Scope, rule
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from servelint.rule import Rule
+    from servelint.rulebook import Rule
     from servelint.run import Report
 
 from servelint.finding import Certainty

@@ -136,7 +136,7 @@ def test_a_folder_that_cannot_be_opened_is_an_error(monkeypatch: pytest.MonkeyPa
             raise PermissionError(13, "Permission denied", path)
         return scan(path)
 
-    monkeypatch.setattr(discovery.os, "scandir", refuse)
+    monkeypatch.setattr(os, "scandir", refuse)
     found = discovery.find(["."], Selection())
     assert found.files == tuple(name for name in ALL if not name.startswith("deploy/"))
     assert found.errors == (ReadError("deploy", 0, 0, "cannot be read (permission denied); allow reading it, or exclude it"),)

@@ -32,16 +32,16 @@ JSON = '{\n\t"a": [\n\t\t"x",\n\t\t"y"\n\t],\n\t"b": {"c": 1, "d": [1,2]}, "e": 
 class Case:
     """A text, and what an edit of one of its nodes makes of it (None: no edit can be proven)."""
 
-    def __init__(self, text: str, document: int = 0) -> None:
+    def __init__(self, text: str, document: int = 0, path: str = "f") -> None:
         self.text = text
-        self.source = SourceText("f", text)
+        self.source = SourceText(path, text)
         self.document: Document = next(d for d in read_text(self.source).documents if d.index == document)
 
     def _made(self, made: tuple[Edit, ...] | None) -> str | None:
         if made is None:
             return None
         after = edits.apply(self.text, made)
-        assert equal_outside(self.source, SourceText("f", after), made)
+        assert equal_outside(self.source, SourceText(self.source.path, after), made)
         return after
 
     def _scalar(self, pointer: str) -> ScalarNode:
@@ -122,7 +122,7 @@ def test_apply_refuses_what_overlaps_or_lies_outside(made: list[Edit]) -> None:
         ("/spec/containers/1/empty", "7", "empty:", "empty: 7"),
         ("/spec/containers/1/limits/cpu", "a,b", "cpu: 1", 'cpu: "a,b"'),
         ("/spec/containers/1/name", "tab\there", "name: b", "name: tab\there"),
-        ("/spec/containers/1/name", "line\nbreak\x07", "name: b", 'name: "line\\nbreak\\x07"'),
+        ("/spec/containers/1/name", "line\nbreak\x07", "name: b", 'name: "line\\nbreak\\u0007"'),
     ],
 )
 def test_set_scalar(pointer: str, value: str, old: str, new: str) -> None:
@@ -201,6 +201,8 @@ COMMAND = "k: |\n  serve --tp 2 \\\n    --pp=2 \\\n    --x\n  done\nj: 1"
         ("k: --a 2\n", "2", "3: 4", 'k: "--a 3: 4"\n'),
         ("k: --a 2 # c\n", "--a ", "", 'k: "2" # c\n'),
         ("k: 12\n", "2", "0", "k: 10\n"),
+        ("k: 1\n", "1", "", 'k: ""\n'),
+        ("k: a\n  b\n", "a b", "", 'k: ""\n'),
         ("k: a\n", "a", "a", "k: a\n"),
     ],
 )
@@ -352,6 +354,23 @@ def test_remove_entry(text: str, pointer: str, key: str, expected: str | None) -
 )  # fmt: skip
 def test_insert_entry(text: str, pointer: str, key: str, yaml_text: str, after: str | None, expected: str | None) -> None:
     assert Case(text, 1 if "---" in text else 0).add(pointer, key, yaml_text, after) == expected
+
+
+def test_json_stays_json() -> None:
+    case = Case(JSON, path="f.json")
+    assert case.set("/b/c", "auto") == replaced(JSON, '"c": 1', '"c": "auto"')
+    assert case.set("/b/c", "0.5") == replaced(JSON, '"c": 1', '"c": 0.5')
+    assert case.set("/b/c", "yes") == replaced(JSON, '"c": 1', '"c": "yes"')
+    assert case.set("/a/0", "it's") == replaced(JSON, '"x"', '"it\'s"')
+    assert case.insert("/e", 0, "x") == replaced(JSON, "[]", '["x"]')
+    assert case.insert("/b/d", 2, "4") == replaced(JSON, "[1,2]", "[1,2,4]")
+    assert case.insert("/b/d", 2, "x") == replaced(JSON, "[1,2]", '[1,2,"x"]')
+    assert case.add("/b", "k", "v") == replaced(JSON, "[1,2]}", '[1,2], "k": "v"}')
+    assert case.add("/b", "k", "true") == replaced(JSON, "[1,2]}", '[1,2], "k": true}')
+    assert case.add("/b", "k", "[v]") is None
+    assert Case('{"a": {}}', path="f.json").add("/a", "k", "3") == '{"a": {"k": 3}}'
+    assert case.part("/a/0", "x", 'y"') == replaced(JSON, '"x"', '"y\\""')
+    assert case.set("/a/0", "bell\x07") == replaced(JSON, '"x"', '"bell\\u0007"')
 
 
 def test_a_broken_document_beside_does_not_stand_in_the_way() -> None:

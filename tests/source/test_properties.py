@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
-from hypothesis import assume, given, settings, strategies as st
+from hypothesis import HealthCheck, assume, given, settings, strategies as st
 
 from servelint.source import edits
 from servelint.source.nodes import AliasNode, Document, MappingNode, Node, ScalarNode, SequenceNode, walk
@@ -13,6 +13,12 @@ from servelint.source.offsets import offset_map
 from servelint.source.reader import ReadResult, read_text
 from servelint.source.text import SourceText
 from servelint.source.treediff import differences, equal_outside
+
+if TYPE_CHECKING:
+    from servelint.finding import Edit
+
+# A loaded machine is no failure.
+unhurried = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much])
 
 WORDS = st.sampled_from(
     ["a", "8", "--tp=2", "x: y", "it's", 'say "hi"', "# no", "a #b", "\U0001f600", "ä\xa0ö", "yes", "null", "[", "a,b", "- x", "&a", "*a",
@@ -89,12 +95,14 @@ def loaded(text: str) -> Any:
     return yaml.load(text, Loader=yaml.CBaseLoader)
 
 
+@unhurried
 @given(yaml_texts())
 def test_a_tree_says_what_the_parser_says(case: tuple[str, list[Any]]) -> None:
     text, _ = case
     assert [value_of(d.root) for d in read(text).documents] == list(yaml.load_all(text, Loader=yaml.CBaseLoader))
 
 
+@unhurried
 @given(yaml_texts())
 def test_the_source_of_a_node_is_that_node(case: tuple[str, list[Any]]) -> None:
     text, _ = case
@@ -121,6 +129,7 @@ def test_the_source_of_a_node_is_that_node(case: tuple[str, list[Any]]) -> None:
         assert (found[0] if wrapped[0] == "[" and piece[0] != "[" else found) == value_of(node)
 
 
+@unhurried
 @given(yaml_texts())
 def test_spans_nest_and_follow_one_another(case: tuple[str, list[Any]]) -> None:
     for node in nodes(read(case[0])):
@@ -136,6 +145,7 @@ def test_spans_nest_and_follow_one_another(case: tuple[str, list[Any]]) -> None:
         assert position <= node.span.end
 
 
+@unhurried
 @given(yaml_texts(), st.data())
 def test_parts_of_values_have_spans(case: tuple[str, list[Any]], data: st.DataObject) -> None:
     text, _ = case
@@ -168,7 +178,7 @@ def test_parts_of_values_have_spans(case: tuple[str, list[Any]], data: st.DataOb
         assert span.end <= behind.start or end == size
 
 
-def _expect(document: Document, text: str, made: tuple[edits.Edit, ...] | None, expected: Any) -> bool:
+def _expect(document: Document, text: str, made: tuple[Edit, ...] | None, expected: Any) -> bool:
     """Whether an edit was made; that it makes ``expected`` of the document and nothing of the others."""
     if made is None:
         return False
@@ -199,6 +209,7 @@ def _with(root: Node | None, changed: Node, value: Any) -> Any:
     return value_of(root)
 
 
+@unhurried
 @given(yaml_texts(), TEXTS, st.data())
 def test_setting_a_scalar(case: tuple[str, list[Any]], value: str, data: st.DataObject) -> None:
     text, _ = case
@@ -209,6 +220,7 @@ def test_setting_a_scalar(case: tuple[str, list[Any]], value: str, data: st.Data
     assert done or node.style in ("|", ">") or any(strange in text for strange in "\x85\u2028\u2029")
 
 
+@unhurried
 @given(yaml_texts(), WORDS, st.data())
 def test_replacing_a_part(case: tuple[str, list[Any]], new: str, data: st.DataObject) -> None:
     text, _ = case
@@ -222,6 +234,7 @@ def test_replacing_a_part(case: tuple[str, list[Any]], new: str, data: st.DataOb
     assert done or node.style in ("|", ">") or any(strange in text for strange in "\x85\u2028\u2029")
 
 
+@unhurried
 @given(yaml_texts(), st.data())
 def test_removing_an_item(case: tuple[str, list[Any]], data: st.DataObject) -> None:
     text, _ = case
@@ -234,6 +247,7 @@ def test_removing_an_item(case: tuple[str, list[Any]], data: st.DataObject) -> N
     _expect(document, text, made, _with(document.root, node, before[:index] + before[index + 1 :]))
 
 
+@unhurried
 @given(yaml_texts(), WORDS, st.data())
 def test_inserting_an_item(case: tuple[str, list[Any]], value: str, data: st.DataObject) -> None:
     text, _ = case
@@ -245,6 +259,7 @@ def test_inserting_an_item(case: tuple[str, list[Any]], value: str, data: st.Dat
     _expect(document, text, made, _with(document.root, node, [*before[:index], value, *before[index:]]))
 
 
+@unhurried
 @given(yaml_texts(), st.data())
 def test_removing_an_entry(case: tuple[str, list[Any]], data: st.DataObject) -> None:
     text, _ = case
@@ -257,9 +272,17 @@ def test_removing_an_entry(case: tuple[str, list[Any]], data: st.DataObject) -> 
     _expect(document, text, made, _with(document.root, node, {k: v for k, v in before.items() if k != key}))
 
 
-SNIPPETS = {"8": "8", '"8"': "8", "{}": {}, "- x\n- y: z": ["x", {"y": "z"}], "c: d\ne:\n  - f": {"c": "d", "e": ["f"]}, "|\n  g\n   h": "g\n h\n"}
+SNIPPETS = {
+    "8": "8",
+    '"8"': "8",
+    "{}": {},
+    "- x\n- y: z": ["x", {"y": "z"}],
+    "c: d\ne:\n  - f": {"c": "d", "e": ["f"]},
+    "|\n  g\n   h": "g\n h\n",
+}
 
 
+@unhurried
 @given(yaml_texts(), st.sampled_from(sorted(SNIPPETS)), st.data())
 def test_inserting_an_entry(case: tuple[str, list[Any]], snippet: str, data: st.DataObject) -> None:
     text, _ = case
@@ -270,7 +293,9 @@ def test_inserting_an_entry(case: tuple[str, list[Any]], snippet: str, data: st.
     made = edits.insert_entry(document, node, "new", snippet, after)
     done = _expect(document, text, made, _with(document.root, node, {**before, "new": SNIPPETS[snippet]}))
     if made is not None and after is not None:
-        keys = list(value_of(read(edits.apply(text, made)).documents[document.index].get(*_path(document, node)) or document.root))
+        keys = list(
+            value_of(read(edits.apply(text, made)).documents[document.index].get(*_path(document, node)) or document.root)
+        )
         assert not done or keys.index("new") == keys.index(after) + 1
 
 
@@ -288,6 +313,7 @@ def _path(document: Document, node: Node) -> list[str | int]:
     raise LookupError(node)
 
 
+@unhurried
 @given(VALUES, VALUES)
 def test_documents_differ_where_their_values_do(one: Any, other: Any) -> None:
     first, second = (read(yaml.safe_dump(value, allow_unicode=True)).documents[0] for value in (one, other))
@@ -295,7 +321,7 @@ def test_documents_differ_where_their_values_do(one: Any, other: Any) -> None:
     assert bool(differences(first, second)) == (loaded(first.source.text) != loaded(second.source.text))
 
 
-@settings(max_examples=300)
+@settings(unhurried, max_examples=300)
 @given(st.text(alphabet="ab:-?[]{},#&*!|>'\"%@ \t\r\n\\\x85\u2028\U0001f600\x00.1<", max_size=40))
 def test_no_text_is_too_strange(text: str) -> None:
     source = SourceText("f", text)

@@ -60,10 +60,10 @@ def test_a_block_scalar_ends_with_its_last_content_line() -> None:
 
 
 def test_anchors_and_tags_are_not_part_of_a_span() -> None:
-    text = "a: &x !!str b\nc: !<tag:yaml.org,2002:int> &y 8\nd: &m # why\n  e: f\ng: !local\n  - &k h\ni: ! j\nl: [&q m, !!str n]\n"
-    found = {
-        text[n.span.start : n.span.end]: (n.anchor, n.tag) for n in walk(root(text)) if n.anchor or n.tag
-    }
+    text = (
+        "a: &x !!str b\nc: !<tag:yaml.org,2002:int> &y 8\nd: &m # why\n  e: f\ng: !local\n  - &k h\ni: ! j\nl: [&q m, !!str n]\n"
+    )
+    found = {text[n.span.start : n.span.end]: (n.anchor, n.tag) for n in walk(root(text)) if n.anchor or n.tag}
     assert found == {
         "b": ("x", "!!str"), "8": ("y", "!!int"), "e: f": ("m", ""), "- &k h": ("", "!local"), "h": ("k", ""),
         "j": ("", "!"), "m": ("q", ""), "n": ("", "!!str"),

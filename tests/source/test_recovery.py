@@ -88,7 +88,7 @@ def test_a_syntax_error_before_a_bad_character_is_an_error_of_its_own() -> None:
     "text",
     [
         "{{- if .Values.gpu }}\nkind: Pod\n{{- end }}\n",
-        "kind: Pod\n{{- include \"x\" . | nindent 2 }}\nspec: 1\n",
+        'kind: Pod\n{{- include "x" . | nindent 2 }}\nspec: 1\n',
         "a: {{ .Values.a }}-x\n",
         "a: {% if x %}1{% endif %}\n",
         "{{ x }}\na: b\n",

@@ -3,7 +3,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import given, settings, strategies as st
 
 from servelint.source.nodes import ScalarNode
 from servelint.source.scalars import Value, boolean, core_value, integer, kubernetes_value, quantity
@@ -77,8 +77,9 @@ def test_plain_scalars(text: str) -> None:
 
 
 def test_not_a_number() -> None:
-    assert math.isnan(kubernetes_value(plain(".nan")) or 0)
-    assert math.isnan(core_value(plain(".NaN")) or 0)
+    for found in (kubernetes_value(plain(".nan")), core_value(plain(".NaN"))):
+        assert isinstance(found, float)
+        assert math.isnan(found)
 
 
 @pytest.mark.parametrize("text", VALUES)
@@ -120,7 +121,15 @@ def test_integers(text: str, style: str, value: int | None) -> None:
 
 @pytest.mark.parametrize(
     ("text", "style", "value"),
-    [("yes", "", True), ("off", "", False), ("True", "'", True), ("yes", '"', None), ("1", "", None), ("", "", None), ("x", "", None)],
+    [
+        ("yes", "", True),
+        ("off", "", False),
+        ("True", "'", True),
+        ("yes", '"', None),
+        ("1", "", None),
+        ("", "", None),
+        ("x", "", None),
+    ],
 )
 def test_booleans(text: str, style: str, value: bool | None) -> None:
     assert boolean(plain(text, style=style)) is value
@@ -139,6 +148,7 @@ def test_quantities(text: str, value: float | None) -> None:
     assert quantity(text) == value
 
 
+@settings(deadline=None)
 @given(st.text(alphabet="0123456789+-._eExXobBnaifINGMK: ", max_size=12))
 def test_no_text_is_an_error(text: str) -> None:
     for read in (kubernetes_value, core_value, integer, boolean):
@@ -147,6 +157,7 @@ def test_no_text_is_an_error(text: str) -> None:
     quantity(text)
 
 
+@settings(deadline=None)
 @given(st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.booleans() | st.none())
 def test_json_values_are_what_they_are_in_both_dialects(value: Value) -> None:
     text = {None: "null", True: "true", False: "false"}.get(value) if value is None or isinstance(value, bool) else repr(value)

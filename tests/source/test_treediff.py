@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import pytest
 
 from servelint.finding import Edit
 from servelint.source.edits import apply
-from servelint.source.nodes import Document
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 from servelint.source.treediff import differences, equal_outside
+
+if TYPE_CHECKING:
+    from servelint.source.nodes import Document
 
 
 def document(text: str) -> Document:

@@ -146,6 +146,8 @@ def _figures(votes: list[list[Compared]]) -> dict[str, float]:
 
 
 def _table(title: str, groups: dict[str, list[list[Compared]]]) -> list[str]:
+    if not any(groups.values()):
+        return [f"{title}: none"]
     lines = [title, f"  {'term':12}{'votes':>6}{'median':>9}{'p90':>9}{'mean':>9}{'inside':>8}{'width':>12}"]
     for term, votes in groups.items():
         if not votes:

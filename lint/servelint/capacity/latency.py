@@ -129,6 +129,16 @@ def draft_tokens(pool: Pool) -> int:
     return int(digits)
 
 
+def busy_share(pool: Pool, accelerator: Accelerator, layout: Layout, work: Work) -> float | None:
+    """Share of its time that a rank prefills at the stated request rate; beyond 1 requests pile up. None without a rate."""
+    if not pool.request_rate.is_known:
+        return None
+    mfu = _efficiency(accelerator.mfu, _MFU).mid
+    rate = peak_flops(pool, accelerator, False) * mfu * layout.tensor * layout.prefill_context
+    each = prompt_flops(pool, work, int(lengths_of(pool).usual)) / rate / layout.pipeline
+    return pool.request_rate.value / layout.attention_ranks * each
+
+
 def _prefill(pool: Pool, accelerator: Accelerator, layout: Layout, work: Work, tokens: int) -> Estimate:
     """One prompt alone: its arithmetic on the GPUs of one tensor- and context-parallel group (pipeline stages follow one another,
     data-parallel ranks serve others), the weights read once per chunk, the collectives, a fixed part."""
@@ -160,10 +170,14 @@ def _ttft(
         turns = (ceil(count / ranks) - 1 + layout.pipeline - 1) / layout.pipeline
         return alone.plus(each.times(max(0.0, turns))), least / (layout.world_size * peak)
     if count is not None and count > 1:
-        # Others' prompts are in the way: at most all of them, on average half of those that prefill at any time.
+        # Others' prompts are in the way: at most all of them. Where the rate is stated, as many as an M/D/1 queue holds;
+        # else on average half of those that a closed loop has in prefill at any time.
         others = ceil(count / layout.attention_ranks) - 1
+        busy = busy_share(pool, accelerator, layout, works[0])
         decoding = (output_tokens(pool) or 256) * tpot.mid
         ahead = 0.5 * others * alone.mid / (alone.mid + decoding)
+        if busy is not None and busy < 1:
+            ahead = min(ahead, busy / (2 * (1 - busy)))
         alone = Estimate(alone.low, alone.mid * (1 + ahead), alone.high * (1 + others))
     return alone, least / (layout.world_size * peak)
 
@@ -200,10 +214,10 @@ def _decode(
         # In a closed loop each output token comes with its share of a prompt, which runs in the same steps.
         share = prompt.times(micro / lengths.output)
         middle = step.mid + share.mid
-        if pool.request_rate.is_known:
-            # Where the rate is stated, prompts take so much of the time of each stage, and decoding gets the rest.
-            busy = pool.request_rate.value / layout.attention_ranks * prompt.mid / layout.pipeline
-            middle = min(middle, step.mid / (1 - busy)) if busy < 1 else middle
+        busy = busy_share(pool, accelerator, layout, work)
+        if busy is not None and busy < 1:
+            # Where the rate is stated, prompts take so much of the time, and decoding gets the rest.
+            middle = min(middle, step.mid / (1 - busy))
         step = Estimate(step.low, middle, step.high + 2 * share.high)
     return step
 

@@ -11,6 +11,7 @@ from servelint.facts import FactState, UnknownFact
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from servelint.capacity.ignored import Ignored
     from servelint.capacity.tensors import Part
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
@@ -83,100 +84,13 @@ _BY_ALGORITHM = {
 }  # fmt: skip
 
 
-def _normal(text: str) -> str:
-    for old, new in (("block_sparse_moe.", "mlp."), ("feed_forward.", "mlp."), ("ffn.", "mlp."), ("backbone.", "model.")):
-        text = text.replace(old, new)
-    return text
-
-
-# What no method quantizes; listing it, as some checkpoints do by the hundred, says nothing.
-_NEVER_QUANTIZED = (
-    "norm",
-    "layernorm",
-    "mlp.gate",
-    "router",
-    "bias",
-    "conv1d",
-    "shared_expert_gate",
-    "embed_tokens",
-    "q_scale",
-    "k_scale",
-)
-
-
-class Ignored:
-    """The modules a checkpoint leaves unquantized, indexed by layer.
-
-    Entries are module names, names with ``*``, parts of names, or ``re:`` expressions matched from the start
-    (compressed-tensors ``quantization/lifecycle``, transformers ``should_convert_module``).
-    """
-
-    __slots__ = ("_by_layer", "_everywhere", "_expressions", "_words", "entries")
-
-    def __init__(self, entries: Iterable[str]) -> None:
-        self.entries = tuple(entries)
-        self._by_layer: dict[str, list[str]] = {}
-        self._everywhere: list[str] = []
-        self._words: list[str] = []
-        self._expressions: list[str] = []
-        for entry in self.entries:
-            if entry.startswith("re:"):
-                self._expressions.append(entry[3:])
-                continue
-            text = _normal(entry)
-            _, found, tail = text.partition("layers.")
-            index, _, rest = tail.partition(".")
-            if rest.endswith(_NEVER_QUANTIZED):
-                continue
-            if not found:
-                self._words.append(text)
-            elif index == "*":
-                self._everywhere.append(rest)
-            else:
-                self._by_layer.setdefault(index.rstrip("*"), []).append(rest or "*")
-
-    @property
-    def names_layers(self) -> bool:
-        """Whether an entry may mean one layer and not another."""
-        return bool(self._by_layer) or any("layers" in expression for expression in self._expressions)
-
-    def mentions(self, word: str) -> bool:
-        return any(word in entry for entry in self.entries)
-
-    def __contains__(self, item: tuple[int, str]) -> bool:
-        """Whether the module ``(layer, name below it)`` is left alone; the LM head is ``(-1, "lm_head")``."""
-        if not self.entries:
-            return False
-        from fnmatch import fnmatchcase  # lazily, as below: only for checkpoints with an ignore list
-
-        layer, name = item
-        for rest in (*self._by_layer.get(str(layer), ()), *self._everywhere):
-            if fnmatchcase(name, rest) or name.startswith(rest + "."):
-                return True
-        full = name if name == "lm_head" else f"model.layers.{layer}.{name}"
-        parts = name.split(".")
-        for word in self._words:
-            if word in parts or word.rpartition(".")[2] == full or ("*" in word and fnmatchcase(full, word)):
-                return True
-        if self._expressions:
-            import re
-
-            for expression in self._expressions:
-                try:
-                    if re.match(expression, full):
-                        return True
-                except re.error:
-                    continue
-        return False
-
-
 class Quantization(NamedTuple):
     """How a model is quantized. ``ignored``: names and patterns left alone; ``exact``: names with a scheme of their own;
     ``certain``: read from the checkpoint rather than inferred from its name."""
 
     label: str
     scheme: Scheme
-    ignored: Ignored = Ignored(())
+    ignored: Ignored | None = None
     exact: Mapping[str, Scheme] | None = None
     experts_only: bool = False
     certain: bool = True
@@ -185,7 +99,7 @@ class Quantization(NamedTuple):
     @property
     def depends_on_layer(self) -> bool:
         """Whether equal tensors of different layers may be treated differently."""
-        return self.exact is not None or self.ignored.names_layers
+        return self.exact is not None or (self.ignored is not None and self.ignored.names_layers)
 
     def bytes_of(self, part: Part, layer: int, plain: float) -> Estimate:
         """Bytes per parameter of ``part`` in ``layer`` where an unquantized one takes ``plain``."""
@@ -197,7 +111,7 @@ class Quantization(NamedTuple):
         names = _hf_names(part.name)
         if self.exact is not None and (found := _lookup(self.exact, names, layer)) is not None:
             return found.of(part)
-        if any((layer, name) in self.ignored for name in names):
+        if self.ignored is not None and any((layer, name) in self.ignored for name in names):
             return unquantized
         low, mid, high = self.scheme.of(part)
         if self.certain:
@@ -250,13 +164,23 @@ def _unknown(method: object) -> Scheme:
 
 def _layered(entries: Mapping[str, Any]) -> dict[str, Scheme]:
     """``quantized_layers`` of a mixed-precision checkpoint, keyed by layer and the name below it."""
+    from servelint.capacity.ignored import usual_name
+
     result: dict[str, Scheme] = {}
     for name, value in entries.items():
-        _, found, tail = _normal(name).partition("layers.")
+        _, found, tail = usual_name(name).partition("layers.")
         algorithm = str(value.get("quant_algo", "")) if isinstance(value, dict) else ""
         if found and algorithm in _BY_ALGORITHM:
             result[tail] = _BY_ALGORITHM[algorithm]
     return result
+
+
+def _ignored(listed: object) -> Ignored | None:
+    if not isinstance(listed, list | tuple) or not listed:
+        return None
+    from servelint.capacity.ignored import Ignored  # lazily: most checkpoints have no such list
+
+    return Ignored(str(entry) for entry in listed)
 
 
 def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
@@ -266,7 +190,7 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
     method = str(config.get("quant_method") or "").lower()
     algorithm = str(config.get("quant_algo") or "").upper()
     listed = config.get("ignore") or config.get("modules_to_not_convert") or config.get("exclude_modules") or ()
-    ignored = Ignored(str(entry) for entry in listed) if isinstance(listed, list | tuple) else Ignored(())
+    ignored = _ignored(listed)
     groups = config.get("config_groups")
     if method in {"awq", "gptq", "auto-round", "auto_round", "intel/auto-round"}:
         bits, group = (
@@ -293,7 +217,7 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
             ignored,
             exact,
             certain=certain,
-            head=bool(ignored.entries) and (-1, "lm_head") not in ignored,
+            head=ignored is not None and (-1, "lm_head") not in ignored,
         )
     weights: list[Mapping[str, Any]] = []
     if isinstance(groups, dict):
@@ -305,7 +229,7 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
         low, high = min(s.bytes.low for s in schemes), max(s.bytes.high for s in schemes)
         mid = sum(s.bytes.mid for s in schemes) / len(schemes)
         one = schemes[0] if len(schemes) == 1 else Scheme("several groups", Estimate(low, mid, high))
-        experts_only = ignored.mentions("self_attn") and ignored.mentions("shared_experts")
+        experts_only = ignored is not None and ignored.mentions("self_attn") and ignored.mentions("shared_experts")
         return Quantization(f"compressed-tensors {one.label}", one, ignored, certain=certain, experts_only=experts_only)
     by_name = {"float-quantized": FP8, "nvfp4-pack-quantized": NVFP4, "mxfp4-pack-quantized": MXFP4,
                "pack-quantized": _integer(4, 128, None), "int-quantized": INT8}  # fmt: skip

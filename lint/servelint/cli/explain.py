@@ -13,7 +13,7 @@ from servelint.reports.base import rule_url
 
 if TYPE_CHECKING:
     from servelint.plugins import Registry
-    from servelint.rule import Rule
+    from servelint.rulebook import Rule
 
 
 def run(arguments: list[str]) -> int:

@@ -14,7 +14,7 @@ from servelint.reports.terminal import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from servelint.rule import Rule
+    from servelint.rulebook import Rule
 
 
 def run(arguments: list[str]) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
-from servelint.source.nodes import ScalarNode, SequenceNode, walk
+from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode, walk
 
 if TYPE_CHECKING:
     from servelint.engines.command import Argument, Command, Word
@@ -31,6 +31,8 @@ class ArgumentWriter:
     def write(self, value: object) -> Edits | None:
         if self._argument.form is Form.BARE:
             return self._write_switch(value)
+        if self._argument.form is Form.ENTRY and value is not None:
+            return _set_entry(self._command, self._argument, value)
         if value is None:
             return remove_argument(self._command, self._argument)
         return set_argument(self._command, self._argument, str(value))
@@ -58,6 +60,8 @@ def remove_argument(command: Command, argument: Argument) -> Edits | None:
     """The edits that take ``argument`` out, with the blanks (or list items) that belong to it; None where unprovable."""
     if argument.form is Form.JAMMED:
         return None
+    if argument.form is Form.ENTRY:
+        return _remove_entry(command, argument)
     first, last = argument.words[0], argument.words[-1]
     if first.whole:
         return _remove_items(command, argument.words)
@@ -69,9 +73,12 @@ def remove_argument(command: Command, argument: Argument) -> Edits | None:
 
 def append_argument(command: Command, name: str, value: str | None = None) -> Edits | None:
     """The edits that add ``name`` (with ``value``) behind the last argument, as the others are written; None where unprovable."""
+    if command.separator and isinstance(command.program.node, MappingNode):
+        return _add_entry(command, command.program.node, name, value)
     joined = sum(a.form is Form.JOINED for a in command.arguments)
     separate = sum(a.form is Form.SEPARATE for a in command.arguments)
-    last = command.arguments[-1].words[-1] if command.arguments else _last_word(command)
+    own = [a for a in command.arguments if a.form is not Form.ENTRY]
+    last = own[-1].words[-1] if own else _last_word(command)
     if last is None:
         return None
     if last.whole:
@@ -81,6 +88,40 @@ def append_argument(command: Command, name: str, value: str | None = None) -> Ed
         return None
     text = name if value is None else f"{name}={_quoted(value)}" if joined > separate else f"{name} {_quoted(value)}"
     return _replace(command, last.node, last.end, last.end, f" {text}")
+
+
+def _set_entry(command: Command, argument: Argument, value: object) -> Edits | None:
+    """Another value for a setting of a mapping. A switch that stands for a degree is on where the degree is more than 1."""
+    from servelint.source import edits
+
+    word = argument.words[-1]
+    if not word.whole or word.variable or (argument.flag is not None and argument.flag.negates(argument.written)):
+        return None
+    if word.text.lower() in {"true", "false"}:
+        wanted = value > 1 if isinstance(value, int) and not isinstance(value, bool) else value
+        if not isinstance(wanted, bool):
+            return None
+        return edits.set_scalar(argument.document or command.document, word.node, str(wanted).lower())
+    return edits.set_scalar(argument.document or command.document, word.node, str(value))
+
+
+def _remove_entry(command: Command, argument: Argument) -> Edits | None:
+    from servelint.source import edits
+
+    document, key = argument.document or command.document, argument.words[0].node
+    for candidate in walk(document.root) if document.root is not None else ():
+        if isinstance(candidate, MappingNode) and any(name is key for name, _ in candidate.entries):
+            return edits.remove_entry(document, candidate, key.text)
+    return None
+
+
+def _add_entry(command: Command, mapping: MappingNode, name: str, value: str | None) -> Edits | None:
+    """``name`` as a key that is written like the others."""
+    from servelint.source import edits
+
+    keys = [key.text for key, _ in mapping.entries if isinstance(key, ScalarNode)]
+    key = name.removeprefix("--").replace("-", command.separator)
+    return edits.insert_entry(command.document, mapping, key, "true" if value is None else value, keys[-1] if keys else None)
 
 
 def _set_word(command: Command, word: Word, text: str) -> Edits | None:

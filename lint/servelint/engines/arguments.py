@@ -27,11 +27,12 @@ if TYPE_CHECKING:
     from servelint.engines.flags import Flag, FlagTable
     from servelint.engines.versions import Version
 
-_NEGATIVE_NUMBER = re.compile(r"-(\d+|\d*\.\d+)$")
-_JAMMED_POSITIONAL = re.compile(r"\S+\s+--[A-Za-z]")
+_JAMMED_POSITIONAL = r"\S+\s+--[A-Za-z]"
 _TRUTHS = frozenset(("true", "false", "1", "0", "yes", "no", "on", "off"))
-_SEVERAL = re.compile(r"(?i)(^|_)(args?|arguments?|opts?|options?|flags?|extra|params?)(_|$)")
+_SEVERAL = r"(?i)(^|_)(args?|arguments?|opts?|options?|flags?|extra|params?)(_|$)"
 _LEVELS = frozenset("0123")
+CONFIG_FILE = "the file of --config"
+"""What :attr:`Parsed.elsewhere` says where nothing but that file may hold further arguments."""
 
 
 class Parsed(NamedTuple):
@@ -71,6 +72,7 @@ class _Parser:
         self._positionals = 0
         self.arguments: list[Argument] = []
         self.elsewhere = ""
+        self._config = False
 
     def run(self, start: int) -> None:
         self._position = start
@@ -88,13 +90,15 @@ class _Parser:
                 self._option(word)
             else:
                 self._positional(word)
+        if self._config:
+            self._from_elsewhere(CONFIG_FILE)
 
     # -- words that are no options
 
     def _positional(self, word: Word) -> None:
         self.arguments.append(Argument("", "", word.text, Form.POSITIONAL, (word,)))
         behind_switch = len(self.arguments) > 1 and self.arguments[-2].form is Form.BARE and is_truth(word.text)
-        if word.variable and (self._positionals or _SEVERAL.search(word.variable) or word.variable == "@"):
+        if word.variable and (self._positionals or re.search(_SEVERAL, word.variable) or word.variable == "@"):
             self._from_elsewhere(f"${word.variable}" if word.variable.isidentifier() else word.text)
         self._positionals += not behind_switch
 
@@ -164,8 +168,7 @@ class _Parser:
     def _option(self, word: Word) -> None:
         flag, name, key, attached, abbreviated = self._resolve(word.text)
         written = word.text.partition("=")[0]
-        if name == "--config":
-            self._from_elsewhere("the file of --config")
+        self._config = self._config or name == "--config"
         if word.variable and attached is None:
             self._from_elsewhere(word.text)
         taken = () if attached is not None else self._values(flag, key)
@@ -191,13 +194,19 @@ class _Parser:
 
 
 def _is_option(text: str) -> bool:
-    return len(text) > 1 and text[0] == "-" and _NEGATIVE_NUMBER.match(text) is None
+    return len(text) > 1 and text[0] == "-" and not _is_number(text[1:])
+
+
+def _is_number(text: str) -> bool:
+    """What argparse takes for a number behind a minus sign: digits, or digits with a point before the last of them."""
+    whole, point, fraction = text.partition(".")
+    return (whole.isdigit() or not whole) and fraction.isdigit() if point else whole.isdigit()
 
 
 def _is_jammed(text: str) -> bool:
     """A flag and more in one word: with a blank before it, in it, or (where no ``=`` follows) behind it."""
     stripped = text.strip()
     if not _is_option(stripped):
-        return _JAMMED_POSITIONAL.match(stripped) is not None
+        return len(stripped.split(None, 1)) > 1 and re.match(_JAMMED_POSITIONAL, stripped) is not None
     head, equals, _ = stripped.partition("=")
     return text[0].isspace() or any(c.isspace() for c in head) or (not equals and text != stripped)

@@ -56,6 +56,7 @@ class Form(Enum):
     BARE = "bare"  # --flag
     POSITIONAL = "positional"
     JAMMED = "jammed"  # one exec-list item "--flag value", which the engine receives as a single word
+    ENTRY = "entry"  # key: value in a mapping of settings (a configuration file, keyword arguments)
 
 
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
@@ -66,6 +67,7 @@ class Argument:
     ``key``: what follows the first dot of a dotted flag. ``value``: text or None. ``flag``: its table entry, None if unknown
     to every version. ``abbreviated``: resolved as a unique prefix. ``words``: one or two words (flag, value), more where the
     flag takes several values; ``value`` then joins them by blanks. Several jammed arguments may share one word.
+    ``document``: where it stands, if that is not the command's own (a configuration file).
     """
 
     name: str
@@ -76,6 +78,7 @@ class Argument:
     flag: Flag | None = None
     key: str = ""
     abbreviated: bool = False
+    document: Document | None = None
 
     @property
     def value_is_unknown(self) -> bool:
@@ -88,7 +91,8 @@ class Command:
 
     ``complete`` is False where arguments may come from elsewhere (a ``--config`` file not at hand, ``$@``, an unresolved
     variable among the words): then absence of a flag proves nothing; ``elsewhere`` says where. ``launcher``: "vllm serve",
-    "python -m …", "image".
+    "python -m …", "image". ``separator``: "" for a command line; for settings of a mapping (the program's node, which has no
+    words then) what stands between the words of a key.
     """
 
     engine: str
@@ -101,6 +105,7 @@ class Command:
     complete: bool = True
     start: int = 0
     elsewhere: str = ""
+    separator: str = ""
 
     def last(self, name: str) -> Argument | None:
         """The argument that wins for the canonical flag ``name`` (the last one given, as argparse does)."""
@@ -113,9 +118,10 @@ class Command:
         """Where the argument stands: from its flag to its value, or the scalar that holds it."""
         spans = [w.span for w in argument.words]
         first, last = argument.words[0], argument.words[-1]
+        document = (argument.document or self.document).physical
         if spans[0] is None or spans[-1] is None:
-            return Place.of(self.document, first.node)
+            return Place(document, first.node.span)
         if first.node is not last.node:
             # In a list, flag and value are two items with dashes between them: point at the value, which is what is judged.
-            return Place(self.document, spans[-1])
-        return Place(self.document, type(spans[0])(spans[0].start, spans[-1].end))
+            return Place(document, spans[-1])
+        return Place(document, type(spans[0])(spans[0].start, spans[-1].end))

@@ -93,8 +93,16 @@ class Flag:
         return tuple(s.text for s in self.spellings[1:])
 
     def negates(self, written: str) -> bool:
-        """True if the spelling ``written`` switches the flag off (``--no-…``)."""
-        return any(s.negative for s in self.spellings if s.text == written)
+        """True if ``written`` (a spelling, or the beginning of one) switches the flag off (``--no-…``)."""
+        spellings = self._meant(written)
+        return bool(spellings) and all(s.negative for s in spellings)
+
+    def _meant(self, written: str) -> list[Spelling]:
+        """The spellings that ``written`` may be: the one it is, else those it begins."""
+        name = written.partition("=")[0]
+        name = name.replace("_", "-") if name.startswith("--") else name
+        exact = [s for s in self.spellings if s.text in {name, written}]
+        return exact or [s for s in self.spellings if s.text.startswith(name)]
 
     @property
     def negative_spelling(self) -> str | None:
@@ -207,9 +215,9 @@ class Flag:
     def _accepted(self, release: Version, written: str) -> bool:
         if not any(release in interval for interval in self.intervals):
             return False
-        return not written or any(
-            s.text == written and any(release in interval for interval in s.accepted) for s in self.spellings
-        )
+        if not written:
+            return True
+        return any(release in interval for spelling in self._meant(written) for interval in spelling.accepted)
 
     def _all_values(self, field: int) -> tuple[str, ...]:
         values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]

@@ -14,9 +14,10 @@ from servelint.engines.mapped_text import MappedText, Piece
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
-    from servelint.engines.shell_variables import RawWord
+    from servelint.engines.shell_lexer import SimpleCommand
+    from servelint.engines.shell_variables import RawWord, Variables
     from servelint.facts import Fact
     from servelint.source.nodes import Document, Node
 
@@ -53,7 +54,54 @@ def programs_of_text(
     document: Document, node: ScalarNode, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None
 ) -> tuple[Program, ...]:
     """The programs of a shell script that is the value of ``node``; ``positional`` are the words its ``$@`` stands for."""
-    return _script(document, node, MappedText(node.text), environment, positional, 0)
+    from servelint.engines.shell_variables import Variables  # lazy, here and below: many containers have no shell
+
+    return _script(document, node, MappedText(node.text), Variables(environment, positional), 0)
+
+
+def programs_of_texts(document: Document, nodes: Sequence[Node], environment: Mapping[str, Fact[str]]) -> tuple[Program, ...]:
+    """The programs of a script that is written as several scalars, one behind the other: what one sets, the next ones see."""
+    from servelint.engines.shell_variables import Variables
+
+    variables = Variables(environment)
+    found: list[Program] = []
+    for node in nodes:
+        if isinstance(node, ScalarNode):
+            found += _script(document, node, MappedText(node.text), variables, 0)
+    return tuple(found)
+
+
+def programs_of_words(
+    document: Document,
+    words: tuple[Word, ...],
+    environment: Mapping[str, Fact[str]],
+    text_of: Callable[[Word], MappedText],
+    node: Node | None = None,
+    *,
+    entrypoint: bool,
+) -> tuple[Program, ...]:
+    """What the ``words`` of a command line run, as another format has expanded them.
+
+    ``text_of`` gives the text of a word that a shell is to read, mapped to the word's scalar. ``entrypoint``: the image's own
+    entrypoint gets them as its arguments.
+    """
+    script = _script_index(words)
+    if script is None:
+        own = words[0].node if words else node
+        return (Program(words, False, document, own, entrypoint),)
+    from servelint.engines.shell_variables import Variables
+
+    variables = Variables(environment, words[script + 2 :])
+    _set_by_env(words[:script], variables)
+    return _script(document, words[script].node, text_of(words[script]), variables, 1)
+
+
+def _set_by_env(words: Sequence[Word | RawWord], variables: Variables) -> None:
+    """``env NAME=value sh -c …``: what stands in front of the shell is in its environment."""
+    for word in words:
+        name, equals, value = word.text.partition("=")
+        if equals and name.isidentifier():
+            variables.assign(name, None if word.variable else value, append=False, conditional=False)
 
 
 def program_name(word: Word) -> str:
@@ -64,13 +112,10 @@ def program_name(word: Word) -> str:
 def _programs(
     document: Document, words: tuple[Word, ...], environment: Mapping[str, Fact[str]], node: Node | None, *, entrypoint: bool
 ) -> tuple[Program, ...]:
-    script = _script_index(words)
-    if script is None:
-        own = words[0].node if words else node
-        return (Program(words, False, document, own, entrypoint),)
-    word = words[script]
-    text = _kubelet_text(word.node.text, environment)[0]
-    return _script(document, word.node, text, environment, words[script + 2 :], 1)
+    def text_of(word: Word) -> MappedText:
+        return _kubelet_text(word.node.text, environment)[0]
+
+    return programs_of_words(document, words, environment, text_of, node, entrypoint=entrypoint)
 
 
 def _script_index(words: Sequence[Word | RawWord]) -> int | None:
@@ -148,29 +193,41 @@ def _kubelet_text(value: str, environment: Mapping[str, Fact[str]]) -> tuple[Map
     return MappedText.of(pieces), unresolved, expanded
 
 
-def _script(
-    document: Document,
-    node: ScalarNode,
-    text: MappedText,
-    environment: Mapping[str, Fact[str]],
-    positional: tuple[Word, ...] | None,
-    level: int,
-) -> tuple[Program, ...]:
-    from servelint.engines.shell_lexer import simple_commands  # lazy: many containers have no shell
-    from servelint.engines.shell_variables import Variables
+def _script(document: Document, node: ScalarNode, text: MappedText, variables: Variables, level: int) -> tuple[Program, ...]:
+    from servelint.engines.shell_lexer import simple_commands
 
     found: list[Program] = []
-    for words in simple_commands(text.text, Variables(environment, positional)):
-        inner = _script_index(words) if level < _DEEPEST else None
-        script = words[inner] if inner is not None else None
-        if inner is not None and script is not None and not isinstance(script, Word):
-            nested = MappedText.of([_located(text, piece) for piece in script.pieces])
-            given = tuple(_word(document, node, text, word) for word in words[inner + 2 :])
-            found += _script(document, node, nested, environment, given, level + 1)
-            continue
-        placed = tuple(_word(document, node, text, word) for word in words)
-        found.append(Program(placed, True, document, node))
+    for command in simple_commands(text.text, variables):
+        placed = tuple(_word(document, node, text, word) for word in command.words)
+        inner = _nested(text, command, placed) if level < _DEEPEST else None
+        if inner is not None:
+            found += _script(document, node, *inner, level + 1)
+        else:
+            found.append(Program(placed, True, document, node))
     return tuple(found)
+
+
+def _nested(text: MappedText, command: SimpleCommand, placed: tuple[Word, ...]) -> tuple[MappedText, Variables] | None:
+    """The script that a command of a script runs (``sh -c``, ``eval``), and its variables; None if it runs none."""
+    words, variables = command.words, command.variables
+    if variables is None:
+        return None
+    if words[0].text == "eval":
+        scripts = words[1:]
+    else:
+        index = _script_index(words)
+        if index is None:
+            return None
+        scripts = words[index : index + 1]
+        variables = variables.of_child(placed[index + 2 :])
+        _set_by_env(words[:index], variables)
+    pieces: list[Piece] = []
+    for word in scripts:
+        if isinstance(word, Word):
+            return None
+        pieces += [_located(text, piece) for piece in word.pieces]
+        pieces.append(Piece(" ", pieces[-1].end if pieces else 0, pieces[-1].end if pieces else 0, False))
+    return MappedText.of(pieces), variables
 
 
 def _located(text: MappedText, piece: Piece) -> Piece:

@@ -8,10 +8,10 @@ returned, and a variable that a branch, a loop, a function or the right side of 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from servelint.engines.shell_variables import RawWord
-from servelint.engines.shell_words import NAME, WordReader, closing
+from servelint.engines.shell_words import DEEPEST, NAME, WordReader, closing
 
 if TYPE_CHECKING:
     from servelint.engines.command import Word
@@ -28,23 +28,32 @@ _HEADS = frozenset(("for", "select", "case", "function"))
 _DECLARERS = frozenset(("export", "declare", "local", "readonly", "typeset"))
 _READERS = frozenset(("read", "getopts", "mapfile", "readarray"))
 _TESTS = frozenset(("[", "[[", "test", "grep", "command", "which", "type", "false"))
+_EVALUATES = re.compile(r"eval|(?:.*/)?(?:ba|da|a|z|k)?sh")
 
 
-def simple_commands(text: str, variables: Variables) -> list[CommandWords]:
+class SimpleCommand(NamedTuple):
+    """``variables``: those of the shell at that place, with what stands in front of the command; only where the words may
+    hold a script of their own (``sh -c``, ``eval``)."""
+
+    words: CommandWords
+    variables: Variables | None = None
+
+
+def simple_commands(text: str, variables: Variables) -> list[SimpleCommand]:
     """The simple commands of a script, in order of its text; ``variables`` end as the script leaves them."""
     return _Lexer(text, variables).run()
 
 
 class _Lexer(WordReader):
-    def __init__(self, text: str, variables: Variables) -> None:
-        super().__init__(text, variables)
-        self._commands: list[CommandWords] = []
+    def __init__(self, text: str, variables: Variables, level: int = 0) -> None:
+        super().__init__(text, variables, level)
+        self._commands: list[SimpleCommand] = []
         self._depth = 0  # constructs around this place that may run not at all, or more than once
         self._parentheses = 0
         self._guarded = False  # behind a test and `&&`, or behind `||`
         self._heredocs: list[tuple[str, bool]] = []
 
-    def run(self, position: int = 0) -> list[CommandWords]:
+    def run(self, position: int = 0) -> list[SimpleCommand]:
         text = self.text
         length = len(text)
         self.position = position
@@ -113,7 +122,7 @@ class _Lexer(WordReader):
     def _parenthesis(self) -> None:
         text, at = self.text, self.position
         assignment = _ASSIGNMENT.fullmatch(self.written)
-        if assignment is not None and not self.quoted:
+        if assignment is not None and not self.quoted and self.level < DEEPEST:
             self._array(assignment.group(1), append=bool(assignment.group(2)))
         elif NAME.fullmatch(self.written) and (empty := re.compile(r"\(\s*\)").match(text, at)):
             self.position = empty.end()  # a function: its name is no command, its body follows
@@ -127,8 +136,8 @@ class _Lexer(WordReader):
 
     def _array(self, name: str, *, append: bool) -> None:
         stop = closing(self.text, self.position, "(", ")")
-        inner = _Lexer(self.text[: max(self.position + 1, stop - 1)], self.variables)
-        elements = [word for command in inner.run(self.position + 1) for word in command if isinstance(word, RawWord)]
+        inner = _Lexer(self.text[: max(self.position + 1, stop - 1)], self.variables, self.level + 1)
+        elements = [word for command in inner.run(self.position + 1) for word in command.words if isinstance(word, RawWord)]
         self.begin()
         self.position = stop
         self.variables.assign_array(name, tuple(elements), append=append, conditional=self._conditional)
@@ -168,10 +177,13 @@ class _Lexer(WordReader):
         if words and words[0].text in _HEADS:
             words = self._head(words)
         first = words[0].text if words else ""
-        words = self._without_assignments(words)
-        if words:
-            self._builtin(words)
-            self._commands.append(words)
+        count = _leading_assignments(words)
+        if count == len(words):
+            for word in words:
+                self._assign(word, self.variables)
+        else:
+            self._builtin(words[count:])
+            self._commands.append(self._command(words[:count], words[count:]))
         if operator == "||":
             self._guarded = True
         elif operator == "&&":
@@ -197,28 +209,31 @@ class _Lexer(WordReader):
             self.variables.forget(words[1].text)
         return []
 
-    def _without_assignments(self, words: CommandWords) -> CommandWords:
-        """Takes the leading assignments off; they set variables where no command follows them."""
-        count = 0
-        while count < len(words) and _is_assignment(words[count]):
-            count += 1
-        if count == len(words):
-            for word in words:
-                self._assign(word)
-        return words[count:]
+    def _command(self, assignments: CommandWords, words: CommandWords) -> SimpleCommand:
+        if not any(_EVALUATES.fullmatch(word.text) for word in words):
+            return SimpleCommand(words)
+        variables = self.variables.snapshot()
+        for word in assignments:
+            self._assign(word, variables, export=True)
+        return SimpleCommand(words, variables)
 
-    def _assign(self, word: RawWord | Word) -> None:
+    def _assign(self, word: RawWord | Word, variables: Variables, *, export: bool = False) -> None:
         match = _ASSIGNMENT.match(word.text)
         if match is not None:
             value = None if word.variable else word.text[match.end() :]
-            self.variables.assign(match.group(1), value, append=bool(match.group(2)), conditional=self._conditional)
+            variables.assign(match.group(1), value, append=bool(match.group(2)), conditional=self._conditional and not export)
+        if export:
+            variables.export(match.group(1) if match is not None else word.text)
 
     def _builtin(self, words: CommandWords) -> None:
         name = words[0].text
         rest = words[1:]
         if name in _DECLARERS:
+            exports = name == "export" or any(word.text == "-x" for word in rest)
             for word in rest:
-                self._assign(word)
+                self._assign(word, self.variables)
+                if exports:
+                    self.variables.export(word.text.partition("=")[0].removesuffix("+"))
         elif name in _READERS:
             for word in rest:
                 if NAME.fullmatch(word.text):
@@ -230,7 +245,10 @@ class _Lexer(WordReader):
             self.variables.positional = None
 
 
-def _is_assignment(word: RawWord | Word) -> bool:
-    """The word is ``NAME=…`` with an unquoted name."""
-    match = _ASSIGNMENT.match(word.text)
-    return match is not None and isinstance(word, RawWord) and len(word.pieces[0].text) >= match.end()
+def _leading_assignments(words: CommandWords) -> int:
+    """How many of the first words are ``NAME=…`` with an unquoted name."""
+    for count, word in enumerate(words):
+        match = _ASSIGNMENT.match(word.text)
+        if match is None or not isinstance(word, RawWord) or len(word.pieces[0].text) < match.end():
+            return count
+    return len(words)

@@ -36,21 +36,43 @@ Value = str | Unset | None
 """A variable's value; None where it is set to what cannot be told."""
 
 
-_BUDGET = 1_000_000  # characters of expanded values in one script: doubling variables must not fill the memory
-_LONGEST_VALUE = 100_000
+_BUDGET = 200_000  # characters of expanded values in one script: doubling variables must not fill the memory
+_LONGEST_VALUE = 50_000
 
 
 class Variables:
     """Shell variables in order of execution. What a branch, a loop or a function may have set is not known afterwards."""
 
-    __slots__ = ("_arrays", "_budget", "_environment", "_values", "positional")
+    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_values", "positional")
 
     def __init__(self, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None) -> None:
         self._environment = environment
         self._values: dict[str, Value] = {}
         self._arrays: dict[str, tuple[RawWord, ...] | None] = {}
+        self._exported: set[str] = set()
         self._budget = _BUDGET
         self.positional = positional
+
+    def snapshot(self) -> Variables:
+        """The variables as they are now, for text that the same shell evaluates."""
+        copy = Variables(self._environment, self.positional)
+        copy._values.update(self._values)
+        copy._arrays.update(self._arrays)
+        copy._exported |= self._exported
+        copy._budget = self._budget
+        return copy
+
+    def of_child(self, positional: tuple[Word, ...]) -> Variables:
+        """What a program started now inherits: the environment and what was exported."""
+        child = Variables(self._environment, positional)
+        for name, value in self._values.items():
+            inherited = name in self._exported or self._environment.get(name) is not None
+            child._values[name] = value if inherited else UNSET
+        child._budget = self._budget
+        return child
+
+    def export(self, name: str) -> None:
+        self._exported.add(name)
 
     def spend(self, characters: int) -> bool:
         """Take from the script's budget for expansion; False once it is used up."""

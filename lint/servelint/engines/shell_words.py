@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 NAME = re.compile(r"[A-Za-z_]\w*")
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
 _LONGEST_NAME = 60
-_DEEPEST = 20  # ${a:-${b:-…}}
+DEEPEST = 20  # ${a:-${b:-…}}, a=(b=(…))
 
 
 class WordReader:
@@ -220,7 +220,7 @@ class WordReader:
 
     def _word_value(self, text: str) -> Value:
         """The word of ``${name:-word}`` after its own expansion; None where that is not settled."""
-        if self.level >= _DEEPEST:
+        if self.level >= DEEPEST:
             return None
         inner = WordReader(text, self.variables, self.level + 1)
         while inner.position < len(text):

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Pool
 from servelint.engines.argument_writer import ArgumentWriter
+from servelint.engines.command import Form
 from servelint.facts import Fact, Origin, OriginKind
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+)(\.\d+)?([kmgtKMGT])")
-_INTEGER = re.compile(r"[+-]?\d+")
+_INTEGER = re.compile(r"[+-]?\d+(_\d+)*")
 
 
 def fact_name(field: str) -> str:
@@ -83,6 +84,8 @@ class ArgumentFacts:
 
     def origin(self, argument: Argument) -> Origin:
         text = argument.written or (argument.value or "")
+        if argument.form is Form.ENTRY:
+            text = argument.words[0].node.text
         return Origin(OriginKind.FILE, text, self.command.place_of(argument))
 
     def unresolved(self, name: str, argument: Argument) -> Fact[Any]:
@@ -99,7 +102,8 @@ class ArgumentFacts:
             reason = f"${variable}: {fact.reason}"
         elif fact is not None and fact.is_known:
             reason = f"${variable} is changed by the script"
-        return Fact.unknown(name, reason, f"set {variable} to a literal in the container's env", origin)
+        remedy = fact.remedy if fact is not None and fact.remedy else f"set {variable} to a literal in the container's env"
+        return Fact.unknown(name, reason, remedy, origin)
 
     def _unexpanded(self, argument: Argument) -> str:
         """What to add where a shell's variable stands in a list that no shell reads."""

@@ -11,12 +11,15 @@ from servelint.engines import vllm_images
 from servelint.engines.command import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from servelint.deployment import Pool
     from servelint.engines.command import Program, Word
     from servelint.engines.versions import Version
     from servelint.facts import Fact
+    from servelint.source.nodes import Document
+
+    Files = Callable[[str], Document | None]
 
 _SERVERS = frozenset(("vllm.entrypoints.openai.api_server", "vllm.entrypoints.api_server", "vllm.entrypoints.grpc_server"))
 _CLI = frozenset(("vllm.entrypoints.cli.main", "vllm.scripts"))
@@ -65,8 +68,19 @@ class Vllm:
             raise ValueError("a program that runs an engine must know its document")
         table = flag_table(self.name)
         arguments, elsewhere = parse(program.words, start, table, vllm_images.version_of(image))
+        if any(_name(word) == "xargs" for word in program.words[:start]):
+            elsewhere = elsewhere or "the input of xargs"
         complete = not elsewhere
         return Command(self.name, document, node, program, launcher, arguments, table, complete, start, elsewhere)
+
+    def configured(self, command: Command, files: Files) -> Command:
+        """The settings of the file of ``--config`` stand in front of the command line, which wins over them.
+
+        Source: vLLM, ``FlexibleArgumentParser._pull_args_from_config`` (vllm/utils/argparse_utils.py).
+        """
+        from servelint.engines.config_arguments import with_file  # lazy: few command lines name a file
+
+        return with_file(command, None, files)
 
     def facts(self, command: Command, environment: Mapping[str, Fact[str]]) -> dict[str, Fact[Any]]:
         from servelint.engines.vllm_facts import stated

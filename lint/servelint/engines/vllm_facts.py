@@ -140,7 +140,9 @@ def _expert(reader: ArgumentFacts, argument: Argument, facts: Mapping[str, Fact[
 def _model(reader: ArgumentFacts, last: Mapping[str, Argument]) -> Fact[Any]:
     """The positional model of ``vllm serve``, else ``--model``. A path says nothing of what lies there."""
     command = reader.command
-    argument = _positional_model(command) or last.get("--model")
+    argument = _positional_model(command)
+    if argument is None or argument.value_is_unknown:  # what a variable stands for there may be further options
+        argument = last.get("--model") or argument
     if argument is None:
         where = command.elsewhere or ""
         reason = f"the model may come from {where}" if where else "the command line names no model"

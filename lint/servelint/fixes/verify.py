@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 from servelint.finding import Fix
 from servelint.run import lint_texts
 from servelint.source.edits import apply
-from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from servelint.finding import Edit, Finding, Proposal
     from servelint.run import Report, Session
+    from servelint.source.text import SourceText
 
 
 def edited(sources: Mapping[str, SourceText], edits: Iterable[Edit]) -> dict[str, SourceText]:
@@ -26,9 +26,7 @@ def edited(sources: Mapping[str, SourceText], edits: Iterable[Edit]) -> dict[str
     by_path: dict[str, list[Edit]] = {}
     for edit in edits:
         by_path.setdefault(edit.path, []).append(edit)
-    return {
-        path: SourceText(path, apply(sources[path].text, group), had_bom=sources[path].had_bom) for path, group in by_path.items()
-    }
+    return {path: sources[path].with_text(apply(sources[path].text, group)) for path, group in by_path.items()}
 
 
 def _unchanged_elsewhere(before: SourceText, after: SourceText, edits: Iterable[Edit]) -> bool:
@@ -61,9 +59,7 @@ def with_fixes(report: Report, session: Session) -> Report:
     """The report with every finding's verified fixes; a proposal in words stays among its help lines."""
     findings = []
     for finding in report.findings:
-        if finding.proposals:
-            fixes = tuple(f for p in finding.proposals if (f := verify(finding, p, report, session)) is not None)
-            words = tuple(p.title for p in finding.proposals if p.edits is None)
-            finding = replace(finding, fixes=fixes, help=finding.help + words)
-        findings.append(finding)
+        fixes = tuple(f for p in finding.proposals if (f := verify(finding, p, report, session)) is not None)
+        words = tuple(p.title for p in finding.proposals if p.edits is None)
+        findings.append(replace(finding, fixes=fixes, help=finding.help + words) if finding.proposals else finding)
     return report._replace(findings=tuple(findings))

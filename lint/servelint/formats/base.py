@@ -23,6 +23,10 @@ class Surroundings(Protocol):
     @property
     def engines(self) -> Sequence[Engine]: ...
 
+    @property
+    def documents(self) -> Sequence[Document]:
+        """Where objects that a document refers to by name are looked for: the documents of its file, and more where known."""
+
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         """Report a violation found while reading (DOC and schema rules)."""
 
@@ -41,3 +45,16 @@ class Format(Protocol):
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         """The deployments in ``document``; none if it is not of this format. Facts not stated stay as they are."""
+
+
+def needle_sets(formats: Iterable[Format], engines: Iterable[Engine]) -> list[tuple[bytes, ...]]:
+    """The needle sets of ``formats``, one for each engine's needle where a set asks for any engine's."""
+    sets = []
+    known = [needle for engine in engines for needle in engine.needles]
+    for needles in (needles for fmt in formats for needles in fmt.needles):
+        if ENGINE in needles:
+            rest = tuple(needle for needle in needles if needle != ENGINE)
+            sets += [(*rest, needle) for needle in known]
+        else:
+            sets.append(needles)
+    return sets

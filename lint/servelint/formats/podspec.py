@@ -11,30 +11,41 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Container, Pod, Pool, Role
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import containers, devices, scheduling
+from servelint.formats import containers, devices, mounted_files, scheduling
 from servelint.formats.environment import environment
 from servelint.formats.writers import EntryWriter, ScalarWriter, together
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from servelint.engines.base import Engine
     from servelint.engines.command import Command, Program
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
+    Files = Callable[[str], Document | None]
+    Started = Callable[[Node, Mapping[str, Fact[str]]], Sequence[Program] | None]
+
 PATCHED = "this file is a patch or base that another file completes"
 _BUILT = "lint the built manifest, as kustomize build prints it"
 
 
 class Process(NamedTuple):
-    """One engine process of a container."""
+    """One engine process of a container. ``alternatives``: other ways in which the script may start it, by a condition."""
 
     engine: Engine
     command: Command
     programs: tuple[Program, ...]
     shared: bool  # the container starts several engines
+    alternatives: tuple[Command, ...] = ()
+
+    def facts(self, variables: Mapping[str, Fact[str]]) -> dict[str, Fact[Any]]:
+        """What the command line states; where the alternatives differ, a fact is unknown."""
+        facts = self.engine.facts(self.command, variables)
+        for other in self.alternatives:
+            facts = _agreed(facts, self.engine.facts(other, variables))
+        return facts
 
 
 def engine_pools(
@@ -45,17 +56,25 @@ def engine_pools(
     owner: str,
     partial: bool = False,
     given: Mapping[str, Fact[str]] | None = None,
+    started: Started | None = None,
 ) -> list[Pool]:
     """A pool for every engine process in the containers of ``template``; init containers run none.
 
-    ``owner``: kind of the object that holds the template. ``given``: variables its controller injects. Facts that depend
-    on the number of pods (nodes, replicas) are left as the engine states them.
+    ``owner``: kind of the object that holds the template. ``given``: variables its controller injects. ``started``: the
+    programs that its controller starts in a container, None where the container says so itself. Facts that depend on the
+    number of pods (nodes, replicas) are left as the engine states them.
     """
     pod = Pod(document, template, owner, partial)
     pools: list[Pool] = []
     for container in template.elements_at("spec", "containers"):
         variables = environment(document, container, given)
-        for process in processes(document, container, variables, surroundings.engines):
+        programs = started(container, variables) if started is not None else None
+        files = mounted_files.reader(document, template, container, variables, surroundings)
+        if programs is None:
+            found = processes(document, container, variables, surroundings.engines, files)
+        else:
+            found = processes_of(programs, container.text_at("image") or "", surroundings.engines, files)
+        for process in found:
             pool = _pool(pod, container, process, variables)
             taken = {other.name for other in pools}
             number = 2
@@ -67,7 +86,11 @@ def engine_pools(
 
 
 def processes(
-    document: Document, container: Node, variables: Mapping[str, Fact[str]], engines: Sequence[Engine]
+    document: Document,
+    container: Node,
+    variables: Mapping[str, Fact[str]],
+    engines: Sequence[Engine],
+    files: Files | None = None,
 ) -> list[Process]:
     """The engine processes that ``container`` starts, in the order of its script."""
     from servelint.engines import shell  # lazy: only containers that may run an engine are taken apart
@@ -78,6 +101,16 @@ def processes(
         return []
     command_words, args = container.elements_at("command"), container.elements_at("args")
     programs = shell.programs(document, command_words, args, variables, container.get("image"))
+    return processes_of(programs, reference, engines, files)
+
+
+def processes_of(
+    programs: Sequence[Program], reference: str, engines: Sequence[Engine], files: Files | None = None
+) -> list[Process]:
+    """The engine processes among ``programs``, which a container of the image ``reference`` runs.
+
+    ``files`` gives the YAML at a path of the container, for commands that name configuration files.
+    """
     found: list[tuple[Engine, Command]] = []
     for engine in engines:
         command = engine.command(programs, reference)
@@ -86,7 +119,45 @@ def processes(
         found.append((engine, command))
         others = (engine.command((program,), reference) for program in programs if program is not command.program)
         found += [(engine, other) for other in others if other is not None]  # a script may start several
-    return [Process(engine, command, tuple(programs), len(found) > 1) for engine, command in found]
+    if files is not None:
+        found = [(engine, _configured(engine, command, files)) for engine, command in found]
+    several: dict[tuple[str, ...], list[tuple[Engine, Command]]] = {}
+    for index, (engine, command) in enumerate(found):
+        several.setdefault((engine.name, *(_service(command) or (str(index),))), []).append((engine, command))
+    return [
+        Process(ways[0][0], ways[0][1], tuple(programs), len(several) > 1, tuple(command for _, command in ways[1:]))
+        for ways in several.values()
+    ]
+
+
+def _configured(engine: Engine, command: Command, files: Files) -> Command:
+    """The command with the settings of the files it names, where the engine reads any and they are at hand."""
+    merge: Callable[[Command, Files], Command] | None = getattr(engine, "configured", None)
+    return command if command.complete or merge is None else merge(command, files)
+
+
+_MODELS = frozenset(("", "--model", "--model-path", "--model-id"))  # "": a positional
+
+
+def _service(command: Command) -> tuple[str, ...]:
+    """The port and the model it serves: who starts the same again in a container is started in its place. () for none."""
+    if "dynamo" in command.launcher:
+        return ()  # its workers are asked through a message bus
+    port = command.last("--port")
+    models = [argument.value or "" for argument in command.arguments if argument.name in _MODELS]
+    return ((port.value or "") if port is not None else "default", *sorted(models))
+
+
+def _agreed(ours: dict[str, Fact[Any]], theirs: dict[str, Fact[Any]]) -> dict[str, Fact[Any]]:
+    facts = dict(ours)
+    for name in {**ours, **theirs}:
+        one, other = ours.get(name), theirs.get(name)
+        if one is None or other is None or one.state is not other.state or one.values != other.values:
+            fact = one or other
+            if fact is not None:
+                reason = "the script starts the engine in several ways, which differ in this"
+                facts[name] = Fact.unknown(fact.name, reason, origin=fact.origin)
+    return facts
 
 
 def _words(container: Node) -> str:
@@ -106,14 +177,14 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
     name = node.text_at("name") or engine.name
     label = node.get("name")
     place = Place.of(document, label if label is not None else node)
-    container = Container(name, document, node, engine.name, image, pod, command, variables)
+    container = Container(name, document, node, command.engine, image, pod, command, variables)
     asked = devices.devices(node)
     writer = together((document, asked.limit), (document, asked.request))
     gpus = devices.count(document, node, writer, partial=pod.partial)
     if process.shared:
         reason = "the container starts several engine processes; which GPUs each one gets is not stated"
         gpus = Fact.unknown(gpus.name, reason, origin=gpus.origin)
-    facts: dict[str, Fact[Any]] = dict(engine.facts(command, variables))
+    facts = process.facts(variables)
     if asked.shared:
         facts["accelerator"] = Fact.unknown("accelerator.name", "the container asks for a part of a GPU's memory")
     elif (accelerator := scheduling.accelerator(document, pod.node)) is not None:
@@ -125,12 +196,12 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
         role=role_of(pod.node, document, command),
         containers=(container,),
         gpu_resource=asked.resource,
-        engine=Fact.known("engine.name", engine.name, stated),
+        engine=Fact.known("engine.name", command.engine, stated),
         version=engine.version(image),
         gpus_per_node=gpus,
         **facts,
     )
-    if "nodes" not in facts and (reason := _joins_ray(process, variables)):
+    if "nodes" not in facts and (reason := joins_ray(process, variables)):
         pool = replace(pool, nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
     return _without_defaults(pool) if pod.partial and _arguments_elsewhere(node) else pool
 
@@ -155,7 +226,7 @@ def _without_defaults(pool: Pool) -> Pool:
     return replace(pool, **unknown)
 
 
-def _joins_ray(process: Process, variables: Mapping[str, Fact[str]]) -> str:
+def joins_ray(process: Process, variables: Mapping[str, Fact[str]]) -> str:
     """Why the engine's group may span pods that this template does not count; "" if nothing says so."""
     backend = process.command.last("--distributed-executor-backend")
     by_ray = backend is not None and backend.value == "ray"
@@ -175,10 +246,11 @@ _ROLES = {
 }  # fmt: skip
 
 
-def role_of(template: Node, document: Document, command: Command) -> Role:
+def role_of(template: Node, document: Document, command: Command, name: str = "") -> Role:
     """The role of an engine, where its command line hands KV (or encoder output) to others.
 
-    A name or label alone is no role: charts call a pool that serves both phases "decode".
+    A name or label alone is no role: charts call a pool that serves both phases "decode". ``name``: of what holds the
+    engine, where that is not the document.
     """
     mode = command.last("--disaggregation-mode")
     if mode is not None:
@@ -194,7 +266,7 @@ def role_of(template: Node, document: Document, command: Command) -> Role:
     for key, _, value in template.entries_at("metadata", "labels"):
         if key.endswith("role") and isinstance(value, ScalarNode) and value.text.lower() in _ROLES:
             return _ROLES[value.text.lower()]
-    name = (document.text_at("metadata", "name") or "").lower()
+    name = (name or document.text_at("metadata", "name") or "").lower()
     for separator in "._":
         name = name.replace(separator, "-")
     roles = {_ROLES[part] for part in name.split("-") if part in _ROLES}

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from servelint.finding import Finding
-    from servelint.rule import Rule
+    from servelint.rulebook import Rule
     from servelint.run import Report
 
 # format → module with ``render(report, options) -> str``; only the one asked for is imported.

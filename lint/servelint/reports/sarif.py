@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from servelint.facts import Place
     from servelint.finding import Edit, Finding, Fix
     from servelint.reports.base import Options
-    from servelint.rule import Rule
+    from servelint.rulebook import Rule
     from servelint.run import Report
     from servelint.source.text import SourceText, Span
 

@@ -21,7 +21,7 @@ from servelint.source.layout import (
 )
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from servelint.source.proof import Change, first_proven
-from servelint.source.quoting import like_neighbours
+from servelint.source.quoting import is_json, is_json_literal, like_neighbours, quoted
 from servelint.source.text import SourceText, Span
 from servelint.source.tokens import Signature, tokens
 
@@ -161,7 +161,7 @@ def insert_item(document: Document, sequence: SequenceNode, index: int, value: s
         return None
     # The nearest ones last: their style decides.
     neighbours = sequence.items[index : index + 1] + sequence.items[max(index - 1, 0) : index]
-    written, plain = like_neighbours(value, neighbours, site.in_flow)
+    written, plain = like_neighbours(value, neighbours, site.in_flow, json=is_json(site.path))
     at = _place_of(document, sequence, index)
     change = Change(at, at, [("scalar", value, plain, "", "")], _around(site, index))
     if sequence.flow:
@@ -186,9 +186,12 @@ def insert_entry(document: Document, mapping: MappingNode, key: str, yaml_text: 
     if not mapping.flow:
         return first_proven(document, _block_insertions(site, index, _entry_lines(site, entry)), change)
     if "\n" not in entry.text and (isinstance(entry.value, ScalarNode) or entry.value.flow):  # type: ignore[attr-defined]
-        written, plain = like_neighbours(key, keys, True, key=True)
-        signatures = [("scalar", key, plain, "", ""), *_signatures(entry.value)]
+        written, plain = like_neighbours(key, keys, True, json=is_json(site.path), key=True)
+        signatures: list[Signature] = [("scalar", key, plain, "", ""), *_signatures(entry.value)]
         text = f"{written}: {entry.text[entry.value.span.start : entry.value.span.end]}"
+        if is_json(site.path) and isinstance(entry.value, ScalarNode) and not is_json_literal(entry.value.text):
+            text = f"{written}: {quoted(entry.value.text, '')}"
+            signatures[1:] = [("scalar", entry.value.text, False, "", "")]
         made = first_proven(document, _flow_insertions(site, index, text), Change(at, at, signatures, place))
         if made is not None:
             return made
@@ -207,7 +210,7 @@ def _entry(key: str, snippet: str, keys: Sequence[Node]) -> _Entry | None:
     """The entry ``key`` of a snippet that is its value or, already, the entry itself."""
     whole = _parsed(snippet)
     if not (isinstance(whole, MappingNode) and not whole.flow and [_text(name) for name, _ in whole.entries] == [key]):
-        name, _ = like_neighbours(key, keys, False, key=True)
+        name, _ = like_neighbours(key, keys, False, json=False, key=True)
         if isinstance(whole, (MappingNode, SequenceNode)) and not whole.flow:
             snippet = "\n".join([f"{name}:", *("  " + line if line else "" for line in snippet.split("\n"))])
         else:

@@ -6,13 +6,17 @@ the change asked for. Where that fails the answer is None, and nobody guesses. O
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
+
+from servelint.source.nodes import Node
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from servelint.finding import Edit
     from servelint.source.nodes import Document, MappingNode, ScalarNode, SequenceNode
+
+N = TypeVar("N", bound=Node)
 
 
 def apply(text: str, edits: Iterable[Edit]) -> str:
@@ -31,6 +35,15 @@ def apply(text: str, edits: Iterable[Edit]) -> str:
     return "".join(pieces)
 
 
+def _made(document: Document, node: N, edit: Callable[[Document, N], tuple[Edit, ...] | None]) -> tuple[Edit, ...] | None:
+    """What ``edit`` does, where ``document`` is one of its own or stands in a string of another."""
+    if document.physical is document:
+        return edit(document, node)
+    from servelint.source.embedded_edits import through
+
+    return through(document, node, edit)
+
+
 def set_scalar(document: Document, node: ScalarNode, value: str) -> tuple[Edit, ...] | None:
     """Make the text of ``node`` ``value``, in the style it has.
 
@@ -39,7 +52,7 @@ def set_scalar(document: Document, node: ScalarNode, value: str) -> tuple[Edit, 
     """
     from servelint.source.scalar_edits import set_scalar as edit  # lazy, here and below: only fixes need the editors
 
-    return edit(document, node, value)
+    return _made(document, node, lambda where, what: edit(where, what, value))
 
 
 def replace_value_text(document: Document, node: ScalarNode, start: int, end: int, new: str) -> tuple[Edit, ...] | None:
@@ -49,14 +62,14 @@ def replace_value_text(document: Document, node: ScalarNode, start: int, end: in
     """
     from servelint.source.scalar_edits import replace_value_text as edit
 
-    return edit(document, node, start, end, new)
+    return _made(document, node, lambda where, what: edit(where, what, start, end, new))
 
 
 def remove_item(document: Document, sequence: SequenceNode, index: int) -> tuple[Edit, ...] | None:
     """Remove an item with its line and the comment behind it. The last one leaves ``[]``. Raises IndexError."""
     from servelint.source.collection_edits import remove_item as edit
 
-    return edit(document, sequence, index)
+    return _made(document, sequence, lambda where, what: edit(where, what, index))
 
 
 def insert_item(document: Document, sequence: SequenceNode, index: int, value: str) -> tuple[Edit, ...] | None:
@@ -66,7 +79,7 @@ def insert_item(document: Document, sequence: SequenceNode, index: int, value: s
     """
     from servelint.source.collection_edits import insert_item as edit
 
-    return edit(document, sequence, index, value)
+    return _made(document, sequence, lambda where, what: edit(where, what, index, value))
 
 
 def remove_entry(document: Document, mapping: MappingNode, key: str) -> tuple[Edit, ...] | None:
@@ -76,7 +89,7 @@ def remove_entry(document: Document, mapping: MappingNode, key: str) -> tuple[Ed
     """
     from servelint.source.collection_edits import remove_entry as edit
 
-    return edit(document, mapping, key)
+    return _made(document, mapping, lambda where, what: edit(where, what, key))
 
 
 def insert_entry(
@@ -91,4 +104,4 @@ def insert_entry(
     """
     from servelint.source.collection_edits import insert_entry as edit
 
-    return edit(document, mapping, key, yaml_text, after)
+    return _made(document, mapping, lambda where, what: edit(where, what, key, yaml_text, after))

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from servelint.source.nodes import MappingNode, Node, SequenceNode
 
 if TYPE_CHECKING:
     from servelint.source.nodes import Document
+
+
+LINE_BREAK = re.compile("[\r\n]")
 
 
 class Member(NamedTuple):
@@ -21,14 +25,14 @@ class Member(NamedTuple):
 
 
 def line_start(text: str, position: int) -> int:
-    return max(text.rfind("\n", 0, position), text.rfind("\r", 0, position)) + 1
+    begin = text.rfind("\n", 0, position) + 1
+    return max(begin, text.rfind("\r", begin, position) + 1)
 
 
 def line_end(text: str, position: int) -> int:
     """Where the line ends, its break not included."""
-    feed = text.find("\n", position)
-    carriage = text.find("\r", position, feed if feed >= 0 else len(text))
-    return carriage if carriage >= 0 else feed if feed >= 0 else len(text)
+    found = LINE_BREAK.search(text, position)
+    return found.start() if found else len(text)
 
 
 def next_line(text: str, position: int) -> int:

@@ -187,6 +187,11 @@ class Document:
         self.root = root
         self.span = span
 
+    @property
+    def physical(self) -> Document:
+        """The document of the file: itself, or the one whose string holds this one."""
+        return self
+
     def get(self, *path: str | int) -> Node | None:
         return self.root.get(*path) if self.root is not None else None
 

@@ -6,6 +6,7 @@ is accepted only if the value so rebuilt is the one libyaml gave; otherwise ther
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from servelint.source.nodes import ScalarNode
     from servelint.source.text import SourceText
 
-BREAKS = "\r\n\x85\u2028\u2029"
+LINE_BREAK = re.compile("[\r\n]")
 SINGLE_ESCAPES = {
     "0": "\0", "a": "\a", "b": "\b", "t": "\t", "\t": "\t", "n": "\n", "v": "\v", "f": "\f", "r": "\r", "e": "\x1b",
     " ": " ", '"': '"', "/": "/", "\\": "\\", "N": "\x85", "_": "\xa0", "L": "\u2028", "P": "\u2029",
@@ -140,10 +141,8 @@ def _break_end(text: str, position: int) -> int:
 
 def _next_break(text: str, position: int, stop: int) -> int:
     """The first line break of ``text[position:stop]``, or ``stop``."""
-    found = text.find("\n", position, stop)
-    stop = found if found >= 0 else stop
-    carriage = text.find("\r", position, stop)
-    return carriage if carriage >= 0 else stop
+    found = LINE_BREAK.search(text, position, stop)
+    return found.start() if found else stop
 
 
 def _flow(text: str, start: int, stop: int, offsets: OffsetMap, style: str) -> str:

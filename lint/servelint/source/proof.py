@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from servelint.source.edits import apply
 from servelint.source.layout import line_end
 from servelint.source.nodes import AliasNode
+from servelint.source.quoting import is_json
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText, Span
 from servelint.source.tokens import Signature, Token, alias_targets, aliases_agree, tokens
@@ -44,6 +45,8 @@ def _makes(document: Document, edits: Sequence[Edit], change: Change) -> bool:
         return False
     if end < len(document.source.text) and not after_text.endswith(("\n", "\r")):
         return False  # the next document's marker would no longer begin a line
+    if is_json(document.source.path) and _loads(text) and not _loads(after_text):
+        return False
     before = read_text(SourceText(document.source.path, text))
     after = read_text(SourceText(document.source.path, after_text))
     if after.errors or len(after.documents) != 1:
@@ -65,6 +68,16 @@ def _makes(document: Document, edits: Sequence[Edit], change: Change) -> bool:
         elif not first <= start <= last:
             return False  # it is not about what is changed
     return kept == _old_comments(after.comments, edits, base)
+
+
+def _loads(text: str) -> bool:
+    from json import loads
+
+    try:
+        loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _old_comments(comments: Iterable[object], edits: Sequence[Edit], base: int) -> list[str]:

@@ -12,10 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 INDICATORS = frozenset("-?:,[]{}#&*!|>'\"%@`")
-ESCAPES = {
-    "\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r", "\0": "\\0",
-    "\x85": "\\N", "\u2028": "\\L", "\u2029": "\\P", "\ufeff": "\\uFEFF",
-}  # fmt: skip
+ESCAPES = {"\\": "\\\\", '"': '\\"', "\n": "\\n", "\t": "\\t", "\r": "\\r"}
 # Resolved by YAML 1.1 parsers though not by the two dialects here: written plain, it would be read differently elsewhere.
 _YAML_1_1 = frozenset("0123456789:._+-")
 
@@ -48,6 +45,7 @@ def is_printable(value: str) -> bool:
 
 
 def double_quoted(value: str) -> str:
+    """``value`` in double quotes, with escapes that JSON shares (but for characters beyond its four digits)."""
     written = []
     for character in value:
         if character in ESCAPES:
@@ -56,7 +54,7 @@ def double_quoted(value: str) -> str:
             written.append(character)
         else:
             code = ord(character)
-            written.append(f"\\x{code:02X}" if code < 0x100 else f"\\u{code:04X}" if code < 0x10000 else f"\\U{code:08X}")
+            written.append(f"\\u{code:04X}" if code <= 0xFFFF else f"\\U{code:08X}")
     return '"' + "".join(written) + '"'
 
 
@@ -67,7 +65,17 @@ def quoted(value: str, style: str) -> str:
     return double_quoted(value)
 
 
-def like_neighbours(value: str, neighbours: Iterable[object], flow: bool, *, key: bool = False) -> tuple[str, bool]:
+def is_json(path: str) -> bool:
+    """Whether what is written to ``path`` must be JSON, in which text has double quotes."""
+    return path.lower().endswith(".json")
+
+
+def is_json_literal(value: str) -> bool:
+    """Whether ``value`` may stand in JSON without quotes."""
+    return value in ("true", "false", "null") or (not is_text(value) and value[-1:].isdigit() and value.lstrip("-")[:1].isdigit())
+
+
+def like_neighbours(value: str, neighbours: Iterable[object], flow: bool, *, json: bool, key: bool = False) -> tuple[str, bool]:
     """(``value`` as a scalar in the style of its neighbours, whether that is plain).
 
     Quoted where they are quoted and where it must be. Text stays text: ``8`` is written plain only among plain numbers.
@@ -76,6 +84,8 @@ def like_neighbours(value: str, neighbours: Iterable[object], flow: bool, *, key
     styles = [node.style for node in scalars if node.style in ("'", '"')]
     is_plain = not styles if not scalars else scalars[-1].style not in ("'", '"')
     among_values = bool(scalars) and all(node.style == "" and not is_text(node.text) for node in scalars)
+    if json:
+        is_plain = among_values and is_json_literal(value)
     if is_plain and can_be_plain(value, flow) and (key or is_text(value) or among_values):
         return value, True
-    return quoted(value, styles[-1] if styles else '"'), False
+    return quoted(value, '"' if json else styles[-1] if styles else '"'), False

@@ -6,6 +6,7 @@ process), expands aliases away and resolves scalars by YAML 1.1. Building is a l
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
 
 import yaml
@@ -26,6 +27,7 @@ MOST_BROKEN_DOCUMENTS = 50
 TEMPLATE_MESSAGE = "this is a template, not YAML: render it first (`helm template … | servelint check -`)"
 STANDARD_TAGS = "tag:yaml.org,2002:"
 BLANKS = " \t\r\n\x85\u2028\u2029"  # YAML 1.1 breaks lines at the last three, too
+LINE_BREAK = re.compile("[\r\n\x85\u2028\u2029]")
 # What may stand before the "#" of a comment (libyaml also takes one right after an indicator or a quoted scalar).
 BEFORE_COMMENT = BLANKS + ",[]{}:-?'\"|>+"
 
@@ -281,16 +283,8 @@ def _skip_blanks(text: str, position: int, end: int) -> int:
 
 def _line_end(text: str, position: int, end: int) -> int:
     """Where the line of ``position`` ends (its break not included), by YAML 1.1's line breaks."""
-    stop = text.find("\n", position, end)
-    stop = end if stop < 0 else stop
-    line = text[position:stop]
-    if line.isascii():
-        carriage = line.find("\r")
-        return stop if carriage < 0 else position + carriage
-    for offset, character in enumerate(line):
-        if character in "\r\x85\u2028\u2029":
-            return position + offset
-    return stop
+    found = LINE_BREAK.search(text, position, end)
+    return found.start() if found else end
 
 
 def _block_scalar_ends(text: str, start: int, end: int) -> tuple[int, int]:
@@ -326,8 +320,10 @@ def _comments(reading: Reading, first: int, gap_end: int, end: int) -> int:
     while 0 <= position < gap_end:
         if position == 0 or text[position - 1] in BEFORE_COMMENT:
             stop = _line_end(text, position, end)
-            line = max(text.rfind("\n", 0, position), text.rfind("\r", 0, position)) + 1
-            own_line = not text[line:position].strip()
+            before = position
+            while before and text[before - 1] in " \t":
+                before -= 1
+            own_line = before == 0 or text[before - 1] in BLANKS
             reading.comments.append(Comment(Span(position, stop), text[position + 1 : stop], own_line))
             position = text.find("#", stop, end)
         else:  # in an anchor, a tag or a directive

@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 # What YAML 1.1 forbids in a stream (production [1] c-printable), and lone surrogates with it.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.MULTILINE)
-TEMPLATE = re.compile(r"\{\{.*?\}\}|\{%.*?%\}", re.DOTALL)
+LONGEST_EXPRESSION = 500  # a bound, so that "{{" a million times takes no time by the square
+LONGEST_TEMPLATE = 200_000
+TEMPLATE = re.compile(rf"\{{\{{.{{0,{LONGEST_EXPRESSION}}}?\}}\}}|\{{%.{{0,{LONGEST_EXPRESSION}}}?%\}}", re.DOTALL)
 TEMPLATE_LINE = re.compile(r"^[ \t]*(?:-[ \t]+)?(?:\{\{.*\}\}|\{%.*%\})[ \t]*\r?$", re.MULTILINE)
 
 
@@ -108,11 +110,12 @@ def _is_template(text: str, start: int, offset: int) -> bool:
     part = text[start : following.start() if following else len(text)]
     if "{{" not in part and "{%" not in part:
         return False
-    begin = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset)) + 1
-    stop = text.find("\n", offset)
-    line = text[begin : stop if stop >= 0 else len(text)]
-    if TEMPLATE.search(line):
+    begin = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset), offset - LONGEST_TEMPLATE) + 1
+    stop = text.find("\n", offset, offset + LONGEST_EXPRESSION)
+    if TEMPLATE.search(text, begin, stop if stop >= 0 else min(offset + LONGEST_EXPRESSION, len(text))):
         return True
+    if len(part) > LONGEST_TEMPLATE:
+        return False
     rendered = TEMPLATE.sub("x", TEMPLATE_LINE.sub("", part))
     try:
         for _ in yaml.parse(rendered, Loader=Loader):
@@ -149,6 +152,7 @@ def _sentence(failure: Any, problem: str, source: SourceText, begin: int, offset
 
 
 _SENTENCES = (
+    ("tab character", "a tab cannot indent YAML; use spaces"),
     ("block sequence entries are not allowed", "a list item cannot begin here; put it on a line of its own, like its neighbours"),
     ("unexpected end of stream", "the quoted value{opened} is never closed; add the closing quote"),
     ("unexpected document indicator", "the quoted value{opened} is never closed; add the closing quote before this line"),

@@ -8,7 +8,7 @@ from servelint.finding import Edit
 from servelint.source.layout import ancestors, indentation, line_end, line_start, newline
 from servelint.source.offsets import source_span
 from servelint.source.proof import Change, first_proven
-from servelint.source.quoting import can_be_plain, double_quoted, is_text, quoted
+from servelint.source.quoting import can_be_plain, double_quoted, is_json, is_json_literal, is_text, quoted
 from servelint.source.tokens import tokens
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def set_scalar(document: Document, node: ScalarNode, value: str) -> tuple[Edit, 
     flow = any(collection.flow for collection in around)
     source, start, end = document.source, node.span.start, node.span.end
     multiline = "\n" in source.text[start:end] or "\r" in source.text[start:end]
-    if multiline and not (node.style == "" and is_text(node.text) and not is_text(value)):
+    if multiline and not _changes_kind(node, value):
         made = _first(document, node, value, node.style == "", _smallest(document, node, value))
         if made is not None:
             return made
@@ -35,6 +35,8 @@ def set_scalar(document: Document, node: ScalarNode, value: str) -> tuple[Edit, 
     if node.style == ">":
         return None
     plain = node.style == "" and can_be_plain(value, flow) and (is_text(value) or not is_text(node.text))
+    if is_json(source.path):
+        plain = plain and is_json_literal(value)
     written = value if plain else quoted(value, node.style or '"')
     if start == end and start and source.text[start - 1] not in " \t":
         written = " " + written
@@ -45,12 +47,17 @@ def replace_value_text(document: Document, node: ScalarNode, start: int, end: in
     value = node.text[:start] + new + node.text[end:]
     if value == node.text:
         return ()
-    if node.style == "" and is_text(node.text) and not is_text(value):
+    if _changes_kind(node, value):
         return set_scalar(document, node, value)
     made = _first(document, node, value, node.style == "", _replacements(document, node, start, end, new))
     if made is None and node.style not in ("|", ">"):
         return set_scalar(document, node, value)
     return made
+
+
+def _changes_kind(node: ScalarNode, value: str) -> bool:
+    """Whether ``value`` in place of a plain scalar's text would be something else than text, or nothing."""
+    return node.style == "" and (not value or (is_text(node.text) and not is_text(value)))
 
 
 def _first(

@@ -35,6 +35,10 @@ class SourceText:
         self.encoding = encoding
         self._starts: list[int] | None = None
 
+    def with_text(self, text: str) -> SourceText:
+        """The same file with other content."""
+        return SourceText(self.path, text, had_bom=self.had_bom, encoding=self.encoding)
+
     @property
     def line_starts(self) -> list[int]:
         """Offsets at which lines begin. Lines end at CR, LF and CRLF only (not at NEL, LS, PS, FF or VT)."""

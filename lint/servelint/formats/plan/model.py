@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 NOT_STATED = "not stated"
 
+# The largest degree: what is larger is a slip, and nothing may compute with it stage by stage.
+MOST_RANKS = 65_536
+
 # Plan key of a degree → field of servelint.deployment.Pool, in the order the degrees are decided.
 DEGREES: dict[str, str] = {
     "pipeline": "pipeline",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, Place
 from servelint.finding import Verdict
-from servelint.formats.plan.model import DEGREES, NOT_STATED, Plan
+from servelint.formats.plan.model import DEGREES, MOST_RANKS, NOT_STATED, Plan
 from servelint.formats.plan.quantities import Dimension, Quantity
 from servelint.formats.plan.sections import claims_of, critical_path_of, reasoning_of, targets_of
 from servelint.formats.plan.statements import MOST, Statements, default, number_of
@@ -26,9 +26,10 @@ if TYPE_CHECKING:
 
 API_GROUP = "servelint/"
 KIND = "DeploymentPlan"
-# Fields of a config.json that divide something: zero of them is no model.
-SIZES = frozenset(
-    {"num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size"}
+# Fields of a config.json that divide something or are counted through, and the most that each can be.
+LAYERS = dict.fromkeys(("num_hidden_layers", "num_layers", "n_layers", "n_layer"), 10_000)
+SIZES = LAYERS | dict.fromkeys(
+    ("hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim", "intermediate_size", "vocab_size"), 10**9
 )
 
 
@@ -126,7 +127,7 @@ def _degrees(statements: Statements, node: Node | None, name: str, *, stated_onl
     for key in DEGREES:
         writer: Writer = DegreeWriter(statements.document, key)
         path = f"{name}.{key}"
-        fact = statements.integer(path, node, key)
+        fact = statements.integer(path, node, key, most=MOST_RANKS)
         if fact.is_known and fact.origin is not None:
             degrees[key] = Fact.known(path, fact.value, fact.origin, writer)
         elif fact.reason != NOT_STATED:
@@ -229,9 +230,15 @@ def _model_facts(statements: Statements, content: Mapping[str, Any]) -> dict[str
 def _odd_size(statements: Statements, node: MappingNode, fields: Mapping[str, Any]) -> Fact[Any] | None:
     """The unknown architecture where one of its sizes can be none: zero, negative, absurd, infinite."""
     for key, value in fields.items():
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if number and not (abs(value) <= MOST and (value >= 1 or key not in SIZES)):
-            fact = statements.wrong(f"model.architecture.{key}", node.get(key) or node, f"{str(value)[:40]} is no size")
+        inner = node.get(key)
+        if isinstance(value, dict) and isinstance(inner, MappingNode):  # text_config of a multimodal model, and the like
+            odd = _odd_size(statements, inner, value)
+            if odd is not None:
+                return odd
+        if isinstance(value, bool) or not isinstance(value, int | float):
+            continue
+        if not abs(value) <= MOST or (key in SIZES and not 1 <= value <= SIZES[key]):
+            fact = statements.wrong(f"model.architecture.{key}", inner or node, f"{str(value)[:40]} is no size of a model")
             return Fact.unknown("model.architecture", f"{key} {fact.reason}", fact.remedy, fact.origin)
     return None
 

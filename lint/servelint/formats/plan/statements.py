@@ -97,15 +97,15 @@ class Statements:
             return found
         return Fact.known(name, DTYPES.get(found.text, found.text), self.origin(found), ScalarWriter(self.document, found))
 
-    def integer(self, name: str, node: Node | None, *path: str | int, least: int = 1) -> Fact[int]:
+    def integer(self, name: str, node: Node | None, *path: str | int, least: int = 1, most: int = MOST) -> Fact[int]:
         found = self.scalar(name, node, *path)
         if isinstance(found, Fact):
             return found
         value = _number(found)
         if value is None or (isinstance(value, float) and not value.is_integer()):
             return self.wrong(name, found, f"`{found.text[:40]}` is not a whole number")
-        if not least <= value <= MOST:
-            return self.wrong(name, found, f"{found.text[:40]} is not a whole number from {least} to {MOST:.0e}")
+        if not least <= value <= most:
+            return self.wrong(name, found, f"{found.text[:40]} is not a whole number from {least} to {most}")
         return Fact.known(name, int(value), self.origin(found), ScalarWriter(self.document, found))
 
     def boolean(self, name: str, node: Node | None, *path: str | int) -> Fact[bool]:

@@ -6,12 +6,10 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from servelint.finding import Certainty, Severity
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from servelint.finding import Verdict
+    from servelint.finding import Certainty, Severity, Verdict
 
     RuleFunction = Callable[[Any], Iterable[Verdict]]
 

@@ -1,0 +1,93 @@
+"""Ignore lists: the modules that a checkpoint's quantization leaves alone."""
+
+from __future__ import annotations
+
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def usual_name(text: str) -> str:
+    """A module's name with the parts that families call differently under their commonest name."""
+    for old, new in (("block_sparse_moe.", "mlp."), ("feed_forward.", "mlp."), ("ffn.", "mlp."), ("backbone.", "model.")):
+        text = text.replace(old, new)
+    return text
+
+
+# What no method quantizes; listing it, as some checkpoints do by the hundred, says nothing.
+_NEVER_QUANTIZED = (
+    "norm",
+    "layernorm",
+    "mlp.gate",
+    "router",
+    "bias",
+    "conv1d",
+    "shared_expert_gate",
+    "embed_tokens",
+    "q_scale",
+    "k_scale",
+)
+
+
+class Ignored:
+    """The modules a checkpoint leaves unquantized, indexed by layer.
+
+    Entries are module names, names with ``*``, parts of names, or ``re:`` expressions matched from the start
+    (compressed-tensors ``quantization/lifecycle``, transformers ``should_convert_module``).
+    """
+
+    __slots__ = ("_by_layer", "_everywhere", "_expressions", "_words", "entries")
+
+    def __init__(self, entries: Iterable[str]) -> None:
+        self.entries = tuple(entries)
+        self._by_layer: dict[str, list[str]] = {}
+        self._everywhere: list[str] = []
+        self._words: list[str] = []
+        self._expressions: list[str] = []
+        for entry in self.entries:
+            if entry.startswith("re:"):
+                self._expressions.append(entry[3:])
+                continue
+            text = usual_name(entry)
+            _, found, tail = text.partition("layers.")
+            index, _, rest = tail.partition(".")
+            if rest.endswith(_NEVER_QUANTIZED):
+                continue
+            if not found:
+                self._words.append(text)
+            elif index == "*":
+                self._everywhere.append(rest)
+            else:
+                self._by_layer.setdefault(index.rstrip("*"), []).append(rest or "*")
+
+    @property
+    def names_layers(self) -> bool:
+        """Whether an entry may mean one layer and not another."""
+        return bool(self._by_layer) or any("layers" in expression for expression in self._expressions)
+
+    def mentions(self, word: str) -> bool:
+        return any(word in entry for entry in self.entries)
+
+    def __contains__(self, item: tuple[int, str]) -> bool:
+        """Whether the module ``(layer, name below it)`` is left alone; the LM head is ``(-1, "lm_head")``."""
+        layer, name = item
+        for rest in (*self._by_layer.get(str(layer), ()), *self._everywhere):
+            if fnmatchcase(name, rest) or name.startswith(rest + "."):
+                return True
+        full = name if name == "lm_head" else f"model.layers.{layer}.{name}"
+        parts = name.split(".")
+        for word in self._words:
+            if word in parts or word.rpartition(".")[2] == full or ("*" in word and fnmatchcase(full, word)):
+                return True
+        if self._expressions:
+            import re  # lazily: few lists hold expressions
+
+            for expression in self._expressions:
+                try:
+                    if re.match(expression, full):
+                        return True
+                except re.error:
+                    continue
+        return False

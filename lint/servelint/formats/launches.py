@@ -1,0 +1,107 @@
+"""From a started engine process to a pool, for formats whose containers are no Kubernetes pods."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from servelint.deployment import Container, Pool
+from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.formats import podspec
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from servelint.engines.base import Engine
+    from servelint.engines.command import Program
+    from servelint.formats.podspec import Process
+    from servelint.source.nodes import Document, Node
+
+GPUS = "gpus.per_node"
+NODES = "nodes"
+REPLICAS = "replicas.min"
+
+
+class Launch(NamedTuple):
+    """What starts engines: ``node`` is the mapping that describes it, ``label`` what a finding about it as a whole marks.
+
+    ``reference``: the image as far as its text is settled, for engines to recognise it by. ``gpus``: devices on one host.
+    ``nodes``: hosts of one replica; None: as the engine's command line says. ``facts``: further ones, by field.
+    """
+
+    document: Document
+    name: str
+    node: Node
+    label: Node
+    image: Fact[str]
+    reference: str
+    programs: Sequence[Program]
+    variables: Mapping[str, Fact[str]]
+    gpus: Fact[int]
+    resource: str = ""
+    nodes: Fact[int] | None = None
+    facts: Mapping[str, Fact[Any]] = {}
+
+
+def pools(launch: Launch, engines: Sequence[Engine]) -> list[Pool]:
+    """A pool for every engine process that is started."""
+    found = podspec.processes_of(launch.programs, launch.reference, engines)
+    return [
+        _pool(launch, process, launch.name if index == 0 else f"{launch.name}-{index + 1}") for index, process in enumerate(found)
+    ]
+
+
+def _pool(launch: Launch, process: Process, name: str) -> Pool:
+    document, command = launch.document, process.command
+    engine = process.engine
+    facts = process.facts(launch.variables)
+    gpus = launch.gpus
+    if process.shared:
+        reason = "several engine processes are started here; which GPUs each one gets is not stated"
+        gpus = Fact.unknown(GPUS, reason, origin=gpus.origin)
+    if launch.nodes is not None:
+        if "nodes" not in facts or not facts["nodes"].is_known:
+            facts["nodes"] = launch.nodes
+    elif "nodes" not in facts:
+        reason = podspec.joins_ray(process, launch.variables)
+        one = Fact.known(NODES, 1, Origin(OriginKind.DERIVED, "the engine runs in one container"))
+        facts["nodes"] = Fact.unknown(NODES, reason) if reason else one
+    facts.update(launch.facts)
+    container = Container(
+        launch.name, document, launch.node, engine.name, launch.image, None, command, launch.variables
+    )  # fmt: skip
+    stated = Origin(OriginKind.FILE, command.launcher, Place.of(document, command.node))
+    pool = Pool(
+        name=name,
+        place=Place.of(document, launch.label),
+        role=podspec.role_of(launch.node, document, command, launch.name),
+        containers=(container,),
+        gpu_resource=launch.resource,
+        engine=Fact.known("engine.name", engine.name, stated),
+        version=engine.version(launch.image),
+        gpus_per_node=gpus,
+    )
+    return pool.with_facts(facts)
+
+
+def whole(document: Document, node: Node | None, name: str, what: str, *, least: int = 0) -> Fact[int] | None:
+    """The whole number written at ``node`` as a fact that can be set there; None where nothing is written.
+
+    Quoted numbers count. ``what`` names it for people. Text that is no such number is an unknown fact.
+    """
+    from servelint.formats.writers import ScalarWriter
+    from servelint.source.nodes import ScalarNode
+    from servelint.source.scalars import core_value
+
+    if node is None:
+        return None
+    origin = Origin(OriginKind.FILE, what, Place.of(document, node))
+    if not isinstance(node, ScalarNode):
+        return Fact.unknown(name, f"{what} is not a number", origin=origin)
+    value = core_value(node)
+    if isinstance(value, str) and value.strip().isdecimal() and len(value) < 10:
+        value = int(value)
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        return Fact.unknown(name, f"{what} is {node.text!r}, not a whole number of at least {least}", origin=origin)
+    return Fact.known(name, value, origin, ScalarWriter(document, node))

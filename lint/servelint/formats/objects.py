@@ -1,0 +1,30 @@
+"""Kubernetes objects that a document refers to by kind and name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.source.nodes import MappingNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.formats.base import Surroundings
+    from servelint.source.nodes import Document, Node
+
+
+def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, Node]]:
+    """The objects of ``kind`` at hand, with their documents; items of a List count."""
+    for document in surroundings.documents:
+        root = document.root
+        if not isinstance(root, MappingNode):
+            continue
+        for item in root.elements_at("items") if root.text_at("kind") in ("List", f"{kind}List") else [root]:
+            if item.text_at("kind") == kind:
+                yield document, item
+
+
+def named(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, Node] | None:
+    """The object of ``kind`` called ``name``; None where it is not at hand, or several are."""
+    found = [pair for pair in of_kind(surroundings, kind) if pair[1].text_at("metadata", "name") == name]
+    return found[0] if len(found) == 1 else None
