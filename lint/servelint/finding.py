@@ -7,6 +7,8 @@ from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from servelint.facts import Place
 
 
@@ -46,15 +48,25 @@ class Edit(NamedTuple):
     text: str
 
 
-class Proposal(NamedTuple):
+class Proposal:
     """A change a rule proposes; it becomes a :class:`Fix` once linting the result has verified it.
 
-    ``edits`` of ``None`` is advice in words: no text edit could be proven right.
+    ``edits`` of ``None`` is advice in words: no text edit could be proven right. Edits that take work are given as a function,
+    called when they are first asked for: most lints, those that verify a fix among them, ask for none.
     """
 
-    title: str
-    safe: bool
-    edits: tuple[Edit, ...] | None
+    __slots__ = ("_edits", "safe", "title")
+
+    def __init__(self, title: str, safe: bool, edits: tuple[Edit, ...] | Callable[[], tuple[Edit, ...] | None] | None) -> None:
+        self.title = title
+        self.safe = safe
+        self._edits = edits
+
+    @property
+    def edits(self) -> tuple[Edit, ...] | None:
+        if callable(self._edits):
+            self._edits = self._edits()
+        return self._edits
 
 
 class Fix(NamedTuple):

@@ -244,5 +244,5 @@ def _drop_pipeline(case: PoolCase, after: Layout, gpus: int) -> Proposal:
     return Proposal(
         f"drop pipeline parallelism: {gpus} GPUs → {after.world_size}{where}; the KV cache of a replica shrinks as said above",
         False,
-        resized(case, after, {"pipeline": 1}),
+        lambda: resized(case, after, {"pipeline": 1}),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from importlib import import_module
@@ -34,6 +35,8 @@ Exit codes: 0 clean, 1 findings, 2 wrong usage or nothing could be read.
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one command line and returns its exit code. Users never see a traceback unless they ask for it."""
+    # A run is short and makes few cycles: collecting at every 700 allocations would cost a tenth of it.
+    gc.set_threshold(100_000, 20, 20)
     words = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in words or bool(os.environ.get("SERVELINT_DEBUG"))
     try:

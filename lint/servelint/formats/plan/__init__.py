@@ -22,7 +22,9 @@ class NativePlan:
     needles: tuple[tuple[bytes, ...], ...] = ((b"deploymentplan",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
-        # Lazy import (as elsewhere in this package): a run without a plan must not pay for reading plans.
+        # Lazy imports (as elsewhere in this package): a run without a plan must not pay for reading plans.
+        if document.text_at("kind") != "DeploymentPlan":
+            return ()
         from servelint.formats.plan.recognise import recognise
 
         return recognise(document, surroundings)
