@@ -15,11 +15,27 @@ if TYPE_CHECKING:
 
 @hookimpl
 def servelint_formats() -> Sequence[Format]:
+    from servelint.formats.compose import Compose
+    from servelint.formats.dstack import Dstack
+    from servelint.formats.engine_config import EngineConfig
     from servelint.formats.kubernetes import Kubernetes
     from servelint.formats.leaderworkerset import LeaderWorkerSet
+    from servelint.formats.llm_d_benchmark import LlmDBenchmark
     from servelint.formats.plan import NativePlan
+    from servelint.formats.skypilot import SkyPilot
+    from servelint.formats.srt_slurm import SrtSlurm
 
-    return (NativePlan(), Kubernetes(), LeaderWorkerSet())
+    return (
+        NativePlan(),
+        Kubernetes(),
+        LeaderWorkerSet(),
+        Compose(),
+        SkyPilot(),
+        EngineConfig(),
+        Dstack(),
+        SrtSlurm(),
+        LlmDBenchmark(),
+    )
 
 
 @hookimpl

@@ -69,7 +69,8 @@ class Pool:
 
     ``tensor`` … are degrees (pure numbers) in the engine's own meaning; ``capacity.topology`` knows which multiply.
     ``gpus_per_node``: devices one pod (host) asks for. ``nodes``: hosts of one replica. ``expert``: 1 is off; engines whose
-    switch has no degree (vLLM) state the degree their documentation derives.
+    switch has no degree (vLLM) state the degree their documentation derives. ``shares_nodes``: a replica needs fewer devices
+    than a host has, and others run beside it; so what a host asks for is not what a replica asks for.
     """
 
     name: str
@@ -77,6 +78,7 @@ class Pool:
     role: Role = Role.SERVE
     containers: tuple[Container, ...] = ()
     gpu_resource: str = ""
+    shares_nodes: bool = False
 
     engine: Fact[str] = _unstated("engine.name")
     version: Fact[Version] = _unstated("engine.version")

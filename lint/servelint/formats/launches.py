@@ -9,7 +9,7 @@ from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import podspec
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from servelint.engines.base import Engine
     from servelint.engines.command import Program
@@ -45,9 +45,29 @@ class Launch(NamedTuple):
 def pools(launch: Launch, engines: Sequence[Engine]) -> list[Pool]:
     """A pool for every engine process that is started."""
     found = podspec.processes_of(launch.programs, launch.reference, engines)
+    made = [(launch, process) for process in found]
+    if not made and any("docker" in program.words[0].text for program in launch.programs if program.words):
+        made = list(_in_containers(launch, engines))
     return [
-        _pool(launch, process, launch.name if index == 0 else f"{launch.name}-{index + 1}") for index, process in enumerate(found)
+        _pool(started, process, launch.name if index == 0 else f"{launch.name}-{index + 1}")
+        for index, (started, process) in enumerate(made)
     ]
+
+
+def _in_containers(launch: Launch, engines: Sequence[Engine]) -> Iterator[tuple[Launch, Process]]:
+    """The engines of containers that a script starts itself."""
+    from servelint.formats import docker_run  # lazy: few scripts do
+    from servelint.formats.containers import IMAGE
+
+    for run in docker_run.runs(launch.programs):
+        word = run.image
+        place = Place(launch.document, word.span) if word.span is not None else Place.of(launch.document, word.node)
+        image: Fact[str] = Fact.known(IMAGE, word.text, Origin(OriginKind.FILE, "docker run", place))
+        if word.variable:
+            image = Fact.unknown(IMAGE, f"the image is filled in from ${word.variable}", origin=image.origin)
+        inside = launch._replace(image=image, reference=word.text, programs=(run.program,))
+        for process in podspec.processes_of((run.program,), word.text, engines):
+            yield inside, process
 
 
 def _pool(launch: Launch, process: Process, name: str) -> Pool:
@@ -81,6 +101,13 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
         gpus_per_node=gpus,
     )
     return pool.with_facts(facts)
+
+
+def label_of(mapping: Node) -> Node:
+    """What a finding about ``mapping`` as a whole marks: its first key, so that one line is marked and not all of it."""
+    from servelint.source.nodes import MappingNode
+
+    return mapping.entries[0][0] if isinstance(mapping, MappingNode) and mapping.entries else mapping
 
 
 def whole(document: Document, node: Node | None, name: str, what: str, *, least: int = 0) -> Fact[int] | None:

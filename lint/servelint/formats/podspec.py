@@ -199,8 +199,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
         engine=Fact.known("engine.name", command.engine, stated),
         version=engine.version(image),
         gpus_per_node=gpus,
-        **facts,
-    )
+    ).with_facts(facts)
     if "nodes" not in facts and (reason := joins_ray(process, variables)):
         pool = replace(pool, nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
     return _without_defaults(pool) if pod.partial and _arguments_elsewhere(node) else pool

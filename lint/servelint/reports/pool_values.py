@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servelint.case import PoolCase
+    from servelint.deployment import Pool
     from servelint.estimate import Estimate
     from servelint.facts import Fact, Origin
 
@@ -154,10 +155,16 @@ def _gpus(values: PoolValues) -> dict[str, int | None]:
     case, pool = values.case, values.case.pool
     return {
         "per_replica": values.derived("gpus.per_replica", lambda: case.layout.world_size),
-        "requested": values.derived("gpus.requested", lambda: pool.gpus_per_node.value * pool.nodes.value),
+        "requested": values.derived("gpus.requested", partial(_requested, pool)),
         "total": values.derived("gpus.total", lambda: case.layout.world_size * pool.replicas_min.value),
         "naive_product": values.derived("gpus.naive_product", lambda: case.layout.naive_product),
     }
+
+
+def _requested(pool: Pool) -> int:
+    if pool.shares_nodes:
+        raise UnknownFact("gpus.requested", f"several replicas share the {pool.gpus_per_node.value} GPUs of a host")
+    return pool.gpus_per_node.value * pool.nodes.value
 
 
 def _accelerator(values: PoolValues) -> dict[str, Any]:

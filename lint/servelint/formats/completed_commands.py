@@ -1,0 +1,51 @@
+"""Pools whose command line is put together from two objects: one that refers, and one that is referred to by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from servelint.facts import FactState
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from servelint.deployment import Pool
+    from servelint.engines.base import Engine
+    from servelint.engines.command import Command
+
+_PLACEMENT = ("accelerator", "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version", "model")
+
+
+def completed(pool: Pool, base: Pool, engines: Sequence[Engine], *, appended: bool) -> Pool:
+    """``pool`` with what ``base``, the pool of the object it refers to, states besides.
+
+    ``appended``: the arguments of the two stand one behind the other, ``base``'s first; otherwise ``pool``'s own replace
+    them. Facts of ``pool`` win, and what neither states stays unknown.
+    """
+    facts: dict[str, Any] = {}
+    ours, theirs = pool.containers[0], base.containers[0]
+    engine = next((e for e in engines if e.name == ours.engine), None)
+    if appended and ours.command is not None and theirs.command is not None and engine is not None:
+        command = _behind(ours.command, theirs.command)
+        pool = replace(pool, containers=(replace(ours, command=command), *pool.containers[1:]))
+        facts = dict(engine.facts(command, ours.environment))
+    for name in _PLACEMENT:
+        if getattr(pool, name).state is FactState.UNKNOWN and getattr(base, name).state is not FactState.UNKNOWN:
+            facts[name] = getattr(base, name)
+        else:
+            facts.pop(name, None)
+    if not pool.gpu_resource and base.gpu_resource:
+        pool = replace(pool, gpu_resource=base.gpu_resource)
+    if not ours.image.is_known and theirs.image.is_known:
+        pool = replace(pool, containers=(replace(pool.containers[0], image=theirs.image), *pool.containers[1:]))
+    return pool.with_facts(facts)
+
+
+def _behind(command: Command, base: Command) -> Command:
+    """The arguments of ``command`` behind those of ``base``, each with its own document."""
+    first = tuple(replace(argument, document=argument.document or base.document) for argument in base.arguments)
+    complete = command.complete and base.complete
+    return replace(
+        command, arguments=(*first, *command.arguments), complete=complete, elsewhere=command.elsewhere or base.elsewhere
+    )

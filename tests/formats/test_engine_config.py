@@ -1,0 +1,130 @@
+"""Configuration files of engines: whose they are, and what they state."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from servelint.builtin import servelint_engines
+from servelint.formats.engine_config import EngineConfig
+from servelint.source.edits import apply
+from servelint.source.reader import read_text
+from servelint.source.text import SourceText
+
+if TYPE_CHECKING:
+    from servelint.deployment import Deployment, Pool
+    from servelint.facts import Fact
+    from servelint.finding import Verdict
+    from servelint.source.nodes import Document
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "engine-config"
+
+
+class Reading:
+    def __init__(self, documents: tuple[Document, ...]) -> None:
+        self.engines = tuple(servelint_engines())
+        self.documents = documents
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        raise AssertionError(f"{code}: {verdict.label}")
+
+
+def recognise(text: str, path: str = "config.yaml") -> list[Deployment]:
+    documents = read_text(SourceText(path, text)).documents
+    reading = Reading(documents)
+    return [d for document in documents for d in EngineConfig().recognise(document, reading)]
+
+
+def fixture(name: str) -> Deployment:
+    [deployment] = recognise((FIXTURES / name).read_text(encoding="utf-8"), name)
+    return deployment
+
+
+def pool_of(text: str) -> Pool:
+    [deployment] = recognise(text)
+    return deployment.pools[0]
+
+
+def shown(fact: Fact[Any]) -> str:
+    assert fact.place is not None
+    span = fact.place.span
+    return fact.place.document.source.text[span.start : span.end]
+
+
+def test_a_file_of_vllm() -> None:
+    deployment = fixture("vllm.yaml")
+    [pool] = deployment.pools
+    assert (deployment.name, deployment.format) == ("vllm", "engine-config")
+    assert (pool.engine.value, pool.model.value, pool.tensor.value) == ("vllm", "Qwen/Qwen3-32B", 4)
+    assert (pool.max_model_len.value, pool.gpu_memory_utilization.value) == (32768, 0.92)
+    assert pool.speculative.value == '{"method":"ngram","num_speculative_tokens":4}'
+    assert shown(pool.max_model_len) == "32768"
+    for fact in (pool.version, pool.gpus_per_node, pool.nodes, pool.replicas_min):
+        assert not fact.is_known
+        assert "configuration file" in fact.reason
+    [container] = pool.containers
+    assert container.command is not None
+    assert not container.command.complete, "what is not in the file may be on the command line"
+    assert "--enable-expert-parallel" not in {a.name for a in container.command.arguments}, "false leaves an option out"
+
+
+def test_numbers_are_written_where_they_stand() -> None:
+    text = (FIXTURES / "vllm.yaml").read_text(encoding="utf-8")
+    pool = fixture("vllm.yaml").pools[0]
+    assert pool.tensor.writer is not None
+    edits = pool.tensor.writer.write(2)
+    assert edits is not None
+    assert apply(text, edits) == text.replace("tensor-parallel-size: 4", "tensor-parallel-size: 2")
+
+
+def test_a_config_map_that_nothing_here_mounts() -> None:
+    text = (FIXTURES / "configmap.yaml").read_text(encoding="utf-8")
+    deployment = fixture("configmap.yaml")
+    [pool] = deployment.pools
+    assert deployment.name == "engine-settings/vllm.yaml"
+    assert (pool.tensor.value, pool.max_num_seqs.value, pool.kv_cache_dtype.value) == (8, 256, "fp8")
+    assert shown(pool.max_num_seqs) == "256"
+    used = text + "---\napiVersion: v1\nkind: Pod\nspec: {volumes: [{name: v, configMap: {name: engine-settings}}]}\n"
+    assert recognise(used) == [], "the object that mounts it reads it"
+
+
+VLLM = [
+    "gpu-memory-utilization: 0.95\ntensor-parallel-size: 4",
+    "tensor_parallel_size: 4\nmax_model_len: 8192\nmodel: a/b\ngpu_memory_utilization: 0.9",
+    "model: a/b\nport: 8000\nmax-model-len: 8192\nserved-model-name: x\ncompilation-config: {level: 3}",
+    "model: a/b\nport: 8000\nmax-model-len: 8192\nserved-model-name: x\nmax-num-sequences: 4",  # a slip
+]
+
+
+@pytest.mark.parametrize("text", VLLM, ids=str)
+def test_files_of_vllm(text: str) -> None:
+    assert pool_of(text).engine.value == "vllm"
+
+
+OTHERS = [
+    "tensor-parallel-size: 4",  # two engines have it
+    "model: a/b\ntensor_parallel_size: 4\ntemperature: 0.7\ntop_p: 0.9\nprompt: x\nmax_model_len: 4096",
+    "model: {name: a/b, tensor_parallel_size: 4}\nmax_model_len: 4096\nreplicas: 2\nimage: vllm",
+    "max_model_len: 4096\nlearning_rate: 0.1\nbatch_size: 8",
+    "apiVersion: v1\nkind: Thing\nmax-model-len: 4096\ntensor-parallel-size: 1",
+    "apiVersion: v1\nkind: ConfigMap\ndata: {x: 'max-model-len: 4096'}",
+    "apiVersion: v1\nkind: ConfigMap\ndata:\n  x: |\n    max-model-len: 4096\n    colour: red\n    size: 7\n",
+    "apiVersion: v1\nkind: ConfigMap\ndata: [max-model-len: 4096]",
+    "apiVersion: v1\nkind: ConfigMap\ndata:\n  x: |\n    max-model-len: {{ .Values.length }}\n    : [\n",
+    "- tensor-parallel-size: 4\n- max-model-len: 8192",
+    "max-model-len: {a: b}\ntensor-parallel-size: [1, 2]",
+]
+
+
+@pytest.mark.parametrize("text", OTHERS, ids=str)
+def test_other_files_are_silent(text: str) -> None:
+    assert recognise(text) == []
+
+
+def test_a_placeholder_is_no_number() -> None:
+    pool = pool_of("max-model-len: <length>\ntensor-parallel-size: ${TP}\nmax-num-seqs: 4")
+    assert not pool.max_model_len.is_known
+    assert not pool.tensor.is_known
+    assert pool.max_num_seqs.value == 4
