@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -82,8 +81,7 @@ class Related(NamedTuple):
     label: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Verdict:
+class Verdict(NamedTuple):
     """What a rule function says of its subject; the runner makes a :class:`Finding` of it.
 
     ``label`` is specific to the place ("one sequence needs 20.0 GiB …"). ``key`` tells apart several verdicts of one
@@ -102,8 +100,7 @@ class Verdict:
     key: str = ""
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Finding:
+class Finding(NamedTuple):
     """A verdict with the identity of its rule and of its subject. ``message`` is the rule's title, ``label`` the case."""
 
     code: str

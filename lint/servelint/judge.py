@@ -91,9 +91,7 @@ def _worst(verdicts: list[tuple[Verdict, str]]) -> list[Verdict]:
     for group in groups.values():
         verdict, name = max(group, key=lambda item: item[0].severity or Severity.INFO)
         if name:
-            from dataclasses import replace  # already loaded; local because most runs have no alternatives
-
-            verdict = replace(verdict, label=f"{verdict.label} (on {name}, one of the GPU types allowed here)")
+            verdict = verdict._replace(label=f"{verdict.label} (on {name}, one of the GPU types allowed here)")
         kept.append(verdict)
     return kept
 

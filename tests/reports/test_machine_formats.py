@@ -139,19 +139,17 @@ def test_github_snapshot(report: Report, snapshot: Callable[[str, str], None]) -
 
 
 def test_github_escapes_what_would_end_a_command(report: Report) -> None:
-    from dataclasses import replace
 
-    finding = replace(report.findings[1], label="100 %\n::error::injected\r")
+    finding = report.findings[1]._replace(label="100 %\n::error::injected\r")
     line = github.render(report._replace(findings=(finding,)), Options()).splitlines()[0]
     assert "100 %25%0A::error::injected%0D" in line
     assert "file=plans/百億%2C v2.yaml" in line
 
 
 def test_github_gives_no_columns_over_several_lines(report: Report) -> None:
-    from dataclasses import replace
 
     place = report.findings[0].place
-    wide = replace(report.findings[0], place=place._replace(span=place.span._replace(start=0)))
+    wide = report.findings[0]._replace(place=place._replace(span=place.span._replace(start=0)))
     line = github.render(report._replace(findings=(wide,)), Options()).splitlines()[0]
     assert ",line=1,endLine=11::" in line
 

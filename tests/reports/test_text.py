@@ -55,10 +55,9 @@ def test_not_checked_is_grouped_by_the_missing_fact(report: Report) -> None:
 
 
 def test_worst_first_within_a_file(report: Report) -> None:
-    from dataclasses import replace
 
     error = report.findings[0]
-    info = replace(error, code="AAA001", severity=Severity.INFO)
+    info = error._replace(code="AAA001", severity=Severity.INFO)
     shown = text.render(report._replace(findings=(info, error)), Options())
     assert shown.index("error[MEM402]") < shown.index("info[AAA001]")
 

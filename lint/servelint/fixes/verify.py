@@ -6,7 +6,6 @@ before and after are equal except at the named places.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.finding import Fix
@@ -61,5 +60,5 @@ def with_fixes(report: Report, session: Session) -> Report:
     for finding in report.findings:
         fixes = tuple(f for p in finding.proposals if (f := verify(finding, p, report, session)) is not None)
         words = tuple(p.title for p in finding.proposals if p.edits is None)
-        findings.append(replace(finding, fixes=fixes, help=finding.help + words) if finding.proposals else finding)
+        findings.append(finding._replace(fixes=fixes, help=finding.help + words) if finding.proposals else finding)
     return report._replace(findings=tuple(findings))
