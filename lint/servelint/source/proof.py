@@ -47,7 +47,8 @@ def _makes(document: Document, edits: Sequence[Edit], change: Change) -> bool:
         return False  # the next document's marker would no longer begin a line
     if is_json(document.source.path) and _loads(text) and not _loads(after_text):
         return False
-    before = read_text(SourceText(document.source.path, text))
+    alone = len(text) == len(document.source.text)
+    before = read_text(document.source if alone else SourceText(document.source.path, text))
     after = read_text(SourceText(document.source.path, after_text))
     if after.errors or len(after.documents) != 1:
         return False

@@ -80,7 +80,9 @@ class Reading:
 
 
 def read_text(source: SourceText) -> ReadResult:
-    """The documents of ``source``; never raises, whatever the text holds."""
+    """The documents of ``source``; never raises, whatever the text holds. Read once: verifying a fix asks again and again."""
+    if source.reading is not None:
+        return source.reading
     reading = Reading(source)
     text = source.text
     errors: list[ReadError] = []
@@ -107,7 +109,8 @@ def read_text(source: SourceText) -> ReadResult:
         while boundaries[-1] <= document.span[0] and len(boundaries) > 1:
             boundaries.pop()
         document.span = Span(document.span[0], boundaries[-1])
-    return ReadResult(tuple(reading.documents), tuple(reading.comments), tuple(errors), tuple(reading.duplicates))
+    source.reading = ReadResult(tuple(reading.documents), tuple(reading.comments), tuple(errors), tuple(reading.duplicates))
+    return source.reading
 
 
 def read_part(reading: Reading, begin: int, end: int) -> None:

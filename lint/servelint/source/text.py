@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from servelint.source.reader import ReadResult
 
 
 class Span(NamedTuple):
@@ -26,7 +29,7 @@ class SourceText:
     ``encoding`` is the codec of the file's bytes, without BOM: "utf-8", or "utf-16-le" … where a BOM said so.
     """
 
-    __slots__ = ("_starts", "encoding", "had_bom", "path", "text")
+    __slots__ = ("_starts", "encoding", "had_bom", "path", "reading", "text")
 
     def __init__(self, path: str, text: str, *, had_bom: bool = False, encoding: str = "utf-8") -> None:
         self.path = path
@@ -34,6 +37,7 @@ class SourceText:
         self.had_bom = had_bom
         self.encoding = encoding
         self._starts: list[int] | None = None
+        self.reading: ReadResult | None = None  # what the reader made of it, once it has
 
     def with_text(self, text: str) -> SourceText:
         """The same file with other content."""
