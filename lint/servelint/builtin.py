@@ -18,9 +18,13 @@ def servelint_formats() -> Sequence[Format]:
     from servelint.formats.compose import Compose
     from servelint.formats.dstack import Dstack
     from servelint.formats.engine_config import EngineConfig
+    from servelint.formats.kaito import Kaito
+    from servelint.formats.kserve import KServe
     from servelint.formats.kubernetes import Kubernetes
     from servelint.formats.leaderworkerset import LeaderWorkerSet
     from servelint.formats.llm_d_benchmark import LlmDBenchmark
+    from servelint.formats.nim import Nim
+    from servelint.formats.ome import Ome
     from servelint.formats.plan import NativePlan
     from servelint.formats.skypilot import SkyPilot
     from servelint.formats.srt_slurm import SrtSlurm
@@ -35,6 +39,10 @@ def servelint_formats() -> Sequence[Format]:
         Dstack(),
         SrtSlurm(),
         LlmDBenchmark(),
+        KServe(),
+        Ome(),
+        Nim(),
+        Kaito(),
     )
 
 

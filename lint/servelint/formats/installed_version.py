@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from servelint.engines.command import Program, Word
+    from servelint.source.nodes import Document, ScalarNode
 
 VERSION = "engine.version"
 _PACKAGES = {"vllm": "vllm", "sglang": "sglang", "tensorrt-llm": "trtllm", "tensorrt_llm": "trtllm"}
@@ -30,6 +31,14 @@ def installed(programs: Sequence[Program], engine: str) -> Fact[Version] | None:
             fact = _requirement(program, word, engine)
             found = fact if fact is not None else found
     return found
+
+
+def requirement(document: Document, item: ScalarNode, engine: str) -> Fact[Version] | None:
+    """The same for one requirement of a list, ``vllm==0.6.2``; None for another package."""
+    from servelint.engines.command import Program, Word
+
+    word = Word(item.text, item.span, item, True)
+    return _requirement(Program((word,), False, document, item), word, engine)
 
 
 def _requirement(program: Program, word: Word, engine: str) -> Fact[Version] | None:

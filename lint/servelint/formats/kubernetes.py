@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from servelint.deployment import Deployment
-from servelint.facts import Fact, FactState, Origin, OriginKind
-from servelint.formats import podspec
+from servelint.facts import Fact, Origin, OriginKind
+from servelint.formats import pod_groups, podspec
 from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.deployment import Pool
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
@@ -71,7 +69,7 @@ class Kubernetes:
         if not pools:
             return None
         pods = _pods(document, item, kind, partial)
-        pools = [_sized(pods, kind, pool) for pool in pools]
+        pools = [pod_groups.sized(pods, pool, ordered=kind.ordered) for pool in pools]
         name = item.text_at("metadata", "name") or item.text_at("metadata", "generateName") or kind_name.lower()
         podspec.report_invalid(surroundings, name, pods)
         notes = (podspec.PATCHED,) if partial else ()
@@ -109,37 +107,3 @@ def _pods(document: Document, item: Node, kind: _Kind, partial: bool) -> Fact[in
     if kind.pods:
         return podspec.replicas(document, item, key=kind.pods, partial=partial)
     return Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "a Pod is one pod"))
-
-
-def _sized(pods: Fact[int], kind: _Kind, pool: Pool) -> Pool:
-    """The pool with its nodes and replicas."""
-    nodes = _nodes(pool)
-    if nodes.state is FactState.UNKNOWN:
-        reason = f"how many pods make one replica is not known: {nodes.reason}"
-        pods = Fact.unknown(pods.name, reason, nodes.remedy)
-    elif nodes.value > 1:
-        pods = _groups(pods, nodes.value, kind)
-    return replace(pool, nodes=nodes, replicas_min=pods, replicas_max=replace(pods, name="replicas.max"))
-
-
-def _nodes(pool: Pool) -> Fact[int]:
-    """Pods of one replica: what the engine's command line says of its group, else one."""
-    stated = pool.nodes
-    if stated.state is not FactState.UNKNOWN or stated.reason != "not stated":
-        return stated
-    data, local = pool.data, pool.data_local
-    if data.is_known and local.is_stated and 0 < local.value < data.value and data.value % local.value == 0:
-        # vLLM: `--data-parallel-size` ranks, `--data-parallel-size-local` of them in each pod.
-        return Fact.known("nodes", data.value // local.value, Origin(OriginKind.DERIVED, "data ranks / local data ranks"))
-    return Fact.known("nodes", 1, Origin(OriginKind.DERIVED, "the engine runs in one pod"))
-
-
-def _groups(pods: Fact[int], nodes: int, kind: _Kind) -> Fact[int]:
-    """Replicas where ``nodes`` pods form one of them: only pods with an index can be told apart by the command line."""
-    if not pods.is_known:
-        return pods
-    count = pods.value
-    if kind.ordered and count and count % nodes == 0:
-        return Fact.known(pods.name, count // nodes, Origin(OriginKind.DERIVED, f"{count} pods in groups of {nodes}"))
-    reason = f"the engine's group has {nodes} pods and this object has {count}; the others are in another object"
-    return Fact.unknown(pods.name, reason)

@@ -245,6 +245,12 @@ _ROLES = {
 }  # fmt: skip
 
 
+_ROLE_FLAGS = (
+    ("--mm-encoder-only", Role.ENCODE), ("--multimodal-encode-worker", Role.ENCODE),
+    ("--is-prefill-worker", Role.PREFILL), ("--is-decode-worker", Role.DECODE),  # Dynamo's wrappers
+)  # fmt: skip
+
+
 def role_of(template: Node, document: Document, command: Command, name: str = "") -> Role:
     """The role of an engine, where its command line hands KV (or encoder output) to others.
 
@@ -254,8 +260,9 @@ def role_of(template: Node, document: Document, command: Command, name: str = ""
     mode = command.last("--disaggregation-mode")
     if mode is not None:
         return _ROLES.get(mode.value or "", Role.SERVE)
-    if command.last("--mm-encoder-only") is not None:
-        return Role.ENCODE
+    for flag, role in _ROLE_FLAGS:
+        if command.last(flag) is not None:
+            return role
     transfer = next((a for a in reversed(command.arguments) if a.name == "--kv-transfer-config"), None)
     if transfer is None:
         return Role.SERVE

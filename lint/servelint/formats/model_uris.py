@@ -1,0 +1,39 @@
+"""Models named by where their weights are: ``hf://org/name``, ``pvc://…``, ``s3://…``, ``oci://…``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.facts import Fact, Origin, OriginKind, Place
+
+if TYPE_CHECKING:
+    from servelint.source.nodes import Document, ScalarNode
+
+NAME = "model.id"
+_REMEDY = "name the model by its hub id: hf://org/name"
+_HUBS = ("hf", "huggingface", "hub")
+
+
+def hub_id(text: str) -> str:
+    """``org/name`` of ``hf://org/name``, its revision left out; "" where the text is no such address."""
+    scheme, separator, rest = text.strip().partition("://")
+    if not separator or scheme.lower() not in _HUBS:
+        return ""
+    name = rest.strip("/").partition("@")[0].partition(":")[0]
+    organisation, slash, model = name.partition("/")
+    plain = bool(slash and organisation and model) and all(c.isalnum() or c in "._-/" for c in name) and "/" not in model
+    return name if plain else ""
+
+
+def model(document: Document, node: ScalarNode, what: str) -> Fact[str]:
+    """The model whose weights ``node`` gives the address of. ``what`` names the field for people."""
+    text = node.text.strip()
+    origin = Origin(OriginKind.FILE, what, Place.of(document, node))
+    found = hub_id(text)
+    if found:
+        return Fact.known(NAME, found, origin)
+    if "$" in text or "{{" in text or text.startswith("<"):
+        return Fact.unknown(NAME, f"{what} is filled in later ({text})", _REMEDY, origin)
+    if not text:
+        return Fact.unknown(NAME, f"{what} is empty", _REMEDY, origin)
+    return Fact.unknown(NAME, f"the weights come from {text}, which names no model", _REMEDY, origin)
