@@ -26,6 +26,7 @@ def servelint_formats() -> Sequence[Format]:
     from servelint.formats.nim import Nim
     from servelint.formats.ome import Ome
     from servelint.formats.plan import NativePlan
+    from servelint.formats.ray import Ray
     from servelint.formats.skypilot import SkyPilot
     from servelint.formats.srt_slurm import SrtSlurm
 
@@ -37,6 +38,7 @@ def servelint_formats() -> Sequence[Format]:
         SkyPilot(),
         EngineConfig(),
         Dstack(),
+        Ray(),
         SrtSlurm(),
         LlmDBenchmark(),
         KServe(),

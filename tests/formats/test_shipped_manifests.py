@@ -19,7 +19,7 @@ from servelint.source.text import SourceText
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
 TABLE = Path(__file__).parents[1] / "data" / "manifest_facts.json"
-FORMATS = ("kaito", "kserve", "nim", "ome")
+FORMATS = ("kaito", "kserve", "nim", "ome", "ray")
 FIELDS = (
     "engine", "version", "model", "accelerator", "tensor", "pipeline", "data", "expert", "gpus_per_node", "nodes",
     "replicas_min", "replicas_max", "max_model_len",
