@@ -107,7 +107,7 @@ def test_layers_are_split_as_the_engine_splits_them() -> None:
     assert shape.stage_layers("trtllm", 61, 4) == (16, 15, 15, 15)
 
 
-@given(layers=st.integers(1, 200), stages=st.integers(1, 16), engine=st.sampled_from(["vllm", "trtllm", "sglang", "generic"]))
+@given(layers=st.integers(16, 200), stages=st.integers(1, 16), engine=st.sampled_from(["vllm", "trtllm", "sglang", "generic"]))
 def test_no_layer_is_lost(layers: int, stages: int, engine: str) -> None:
     split = shape.stage_layers(engine, layers, stages)
     assert sum(split) == layers
@@ -208,3 +208,8 @@ def test_rotary_tables_of_stretched_contexts(architecture: Callable[..., Archite
     stretched = architecture(rope_scaling={"rope_type": "linear", "factor": 8.0})
     assert rotary_table_bytes(stretched, "vllm", 2).mid == 8 * plain
     assert rotary_table_bytes(architecture(max_position_embeddings=None), "vllm", 2).low == 0
+
+
+def test_more_stages_than_layers_are_refused_at_once() -> None:
+    with pytest.raises(UnknownFact, match="999999 stages for 36 layers"):
+        shape.stage_layers("vllm", 36, 999_999)

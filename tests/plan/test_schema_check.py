@@ -246,7 +246,7 @@ def test_a_size_that_no_model_has_makes_the_architecture_unknown(plan: Make, fie
     assert found.deployment.pools[0].parameters.value == 1e9
 
 
-@pytest.mark.parametrize("degree", ["0", "-1", "65537", "9999999"])
+@pytest.mark.parametrize("degree", ["0", "-1", "1025", "9999999"])
 def test_an_absurd_degree_is_unknown(plan: Make, degree: str) -> None:
     found = plan(parallelism=f"parallelism: {{tensor: 2, pipeline: {degree}}}\n")
     assert [(p.code, p.line, p.column) for p in found.problems] == [("DOC102", 5, 36)]

@@ -14,7 +14,7 @@ from servelint.config import Config
 from servelint.deployment import Pool, Role
 from servelint.formats.plan import quantities
 from servelint.formats.plan.accelerator import PEAK_KEYS
-from servelint.formats.plan.model import DEGREES, LETTERS
+from servelint.formats.plan.model import DEGREES, LETTERS, most_of
 from servelint.formats.plan.schema_check import plain
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -63,6 +63,7 @@ def test_what_people_write_is_closed_and_described(name: str) -> None:
 def test_the_degrees_are_those_that_are_read() -> None:
     assert set(PLAN["$defs"]["degrees"]["properties"]) == set(DEGREES) == set(LETTERS)
     assert set(DEGREES.values()) <= set(Pool.__dataclass_fields__)
+    assert {k: v["maximum"] for k, v in PLAN["$defs"]["degrees"]["properties"].items()} == {key: most_of(key) for key in DEGREES}
 
 
 def test_engines_roles_and_number_formats_are_those_that_are_read() -> None:

@@ -226,7 +226,11 @@ def stage_layers(engine: str, layers: int, stages: int) -> tuple[int, ...]:
 
     vLLM (``vllm/distributed/utils.py`` ``get_pp_indices``) gives the remainder to the stages before the last; SGLang took the
     same function over. TensorRT-LLM (``tensorrt_llm/mapping.py``, ``tensor_split``) gives it to the first stages.
+
+    Raises :class:`UnknownFact` for more stages than layers: no engine starts, and a stage without layers has no memory to tell.
     """
+    if stages > layers:
+        raise UnknownFact("parallelism.pipeline", f"{stages} stages for {layers} layers", "give every stage a layer")
     base, rest = divmod(layers, stages)
     counts = [base] * stages
     for i in range(rest):

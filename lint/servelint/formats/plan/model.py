@@ -22,8 +22,9 @@ T = TypeVar("T")
 
 NOT_STATED = "not stated"
 
-# The largest degree: what is larger is a slip, and nothing may compute with it stage by stage.
+# The largest degree: what is larger is a slip. Stages are computed one by one, and no model has more layers.
 MOST_RANKS = 65_536
+MOST_STAGES = 1_024
 
 # Plan key of a degree → field of servelint.deployment.Pool, in the order the degrees are decided.
 DEGREES: dict[str, str] = {
@@ -47,6 +48,11 @@ LETTERS: dict[str, str] = {
     "attention_data": "attention DP",
     "data": "DP",
 }
+
+
+def most_of(degree: str) -> int:
+    """The largest that the degree of this plan key can be."""
+    return MOST_STAGES if degree == "pipeline" else MOST_RANKS
 
 
 def stated(fact: Fact[T]) -> T | None:

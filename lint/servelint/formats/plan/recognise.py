@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, Place
 from servelint.finding import Verdict
-from servelint.formats.plan.model import DEGREES, MOST_RANKS, NOT_STATED, Plan
+from servelint.formats.plan.model import DEGREES, NOT_STATED, Plan, most_of
 from servelint.formats.plan.quantities import Dimension, Quantity
 from servelint.formats.plan.sections import claims_of, critical_path_of, reasoning_of, targets_of
 from servelint.formats.plan.statements import MOST, Statements, default, number_of
@@ -127,7 +127,7 @@ def _degrees(statements: Statements, node: Node | None, name: str, *, stated_onl
     for key in DEGREES:
         writer: Writer = DegreeWriter(statements.document, key)
         path = f"{name}.{key}"
-        fact = statements.integer(path, node, key, most=MOST_RANKS)
+        fact = statements.integer(path, node, key, most=most_of(key))
         if fact.is_known and fact.origin is not None:
             degrees[key] = Fact.known(path, fact.value, fact.origin, writer)
         elif fact.reason != NOT_STATED:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
-from servelint.formats.plan.model import DEGREES, MOST_RANKS, Claims, MemoryClaims, Operation, ReasoningStep, Targets
+from servelint.formats.plan.model import DEGREES, Claims, MemoryClaims, Operation, ReasoningStep, Targets, most_of
 from servelint.formats.plan.quantities import Dimension
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -61,7 +61,7 @@ def reasoning_of(statements: Statements) -> tuple[ReasoningStep, ...] | None:
         path = f"reasoning[{index}]"
         decided = node.get("decides")
         decides = {
-            key: statements.integer(f"{path}.decides.{key}", decided, key, most=MOST_RANKS)
+            key: statements.integer(f"{path}.decides.{key}", decided, key, most=most_of(key))
             for key in DEGREES
             if isinstance(decided, MappingNode) and decided.get(key) is not None
         }
