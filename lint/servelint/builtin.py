@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 def servelint_formats() -> Sequence[Format]:
     from servelint.formats.compose import Compose
     from servelint.formats.dstack import Dstack
+    from servelint.formats.dynamo import Dynamo
     from servelint.formats.engine_config import EngineConfig
     from servelint.formats.kaito import Kaito
     from servelint.formats.kserve import KServe
@@ -39,6 +40,7 @@ def servelint_formats() -> Sequence[Format]:
         EngineConfig(),
         Dstack(),
         Ray(),
+        Dynamo(),
         SrtSlurm(),
         LlmDBenchmark(),
         KServe(),

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 # KV cache block of vLLM on NVIDIA and AMD GPUs where none is stated.
 _BLOCK = 16
+# Engines that start with a cache that is too small for the longest request, and refuse such a request
+# (sglang/srt/managers/scheduler.py max_req_len; tensorrt_llm/_torch/pyexecutor/_util.py).
+_SHORTENING = frozenset(("sglang", "trtllm"))
 
 
 @rule(
@@ -107,7 +110,8 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
 
     vLLM refuses to start: "To serve at least one request with the model's max seq len (…), … GiB KV cache is needed,
     which is larger than the available KV cache memory". Models with contexts of 128K tokens and more fail this way on
-    GPUs that would serve them well at the lengths people use.
+    GPUs that would serve them well at the lengths people use. SGLang and TensorRT-LLM start, and refuse every request that
+    is longer than the cache.
 
     ## How to fix
 
@@ -118,7 +122,8 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
 
     Estimated. An error only if it fails even where every term stands at its favourable end, in a regime that measured
     start-ups calibrate, or even with no activations and no overhead at all; a warning if the middle of the estimate
-    fails. The peak of activations is not monotone in the length, so the length named leaves the estimate's margin.
+    fails, and for an engine that starts all the same. The peak of activations is not monotone in the length, so the length
+    named leaves the estimate's margin.
 
     ## References
 
@@ -135,7 +140,7 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
     if failure is None:
         return
     severity, certainty = failure
-    if not accepted.certain:
+    if not accepted.certain or pool.engine.get("") in _SHORTENING:
         severity = Severity.WARNING
     source = f", {accepted.source}" if accepted.source else ""
     place = place_of(pool, pool.max_model_len, pool.model, pool.input_tokens_max)

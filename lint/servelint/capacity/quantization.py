@@ -260,6 +260,9 @@ _ONLINE = {
     "experts_int8": INT8, "int8": INT8, "w8a8_int8": INT8, "eetq": INT8,
     "mxfp8": MXFP8, "nvfp4": NVFP4, "modelopt_fp4": NVFP4, "fp4": NVFP4, "mxfp4": MXFP4, "bitsandbytes": BNB4,
     "int4": _INT4, "awq": _INT4, "awq_marlin": _INT4, "gptq": _INT4, "gptq_marlin": _INT4,
+    # The names of TGI (its launcher), of SGLang (its server arguments) and of TensorRT-LLM.
+    "bitsandbytes-nf4": BNB4, "bitsandbytes-fp4": BNB4, "marlin": _INT4, "modelopt_fp8": FP8, "nvfp4_online": NVFP4,
+    "moe_wna16": _INT4, "w4afp8": _INT4, "fp8_block_scales": FP8, "w4a16_awq": _INT4, "w4a8_awq": _INT4,
 }  # fmt: skip
 
 
@@ -286,6 +289,8 @@ def quantization_of(pool: Pool, architecture: Architecture | None) -> Quantizati
             size, count = architecture.checkpoint_bytes, architecture.parameters
             return None if size and count and size > 1.9 * count else _OPEN
         return None
+    if name == "bitsandbytes" and pool.engine.get("") == "tgi":
+        return Quantization("bitsandbytes 8 bit", INT8, certain=False)  # LLM.int8; four bits are bitsandbytes-nf4 there
     if name in _ONLINE:
         return Quantization(
             name, _ONLINE[name], experts_only=name in {"experts_int8", "mxfp4"}, certain=name in {"fp8", "ptpc_fp8"}

@@ -31,8 +31,13 @@ _JAMMED_POSITIONAL = r"\S+\s+--[A-Za-z]"
 _TRUTHS = frozenset(("true", "false", "1", "0", "yes", "no", "on", "off"))
 _SEVERAL = r"(?i)(^|_)(args?|arguments?|opts?|options?|flags?|extra|params?)(_|$)"
 _LEVELS = frozenset("0123")
-CONFIG_FILE = "the file of --config"
-"""What :attr:`Parsed.elsewhere` says where nothing but that file may hold further arguments."""
+# Options that name a file with further settings, by their canonical spelling.
+_FILES = frozenset(("--config", "--extra-engine-args", "--disagg-config", "--engine-config-json"))
+
+
+def file_of(flag: str) -> str:
+    """What :attr:`Parsed.elsewhere` says where nothing but the file that ``flag`` names may hold further arguments."""
+    return f"the file of {flag}"
 
 
 class Parsed(NamedTuple):
@@ -72,7 +77,7 @@ class _Parser:
         self._positionals = 0
         self.arguments: list[Argument] = []
         self.elsewhere = ""
-        self._config = False
+        self._file = ""
 
     def run(self, start: int) -> None:
         self._position = start
@@ -90,8 +95,8 @@ class _Parser:
                 self._option(word)
             else:
                 self._positional(word)
-        if self._config:
-            self._from_elsewhere(CONFIG_FILE)
+        if self._file:
+            self._from_elsewhere(file_of(self._file))
 
     # -- words that are no options
 
@@ -168,7 +173,7 @@ class _Parser:
     def _option(self, word: Word) -> None:
         flag, name, key, attached, abbreviated = self._resolve(word.text)
         written = word.text.partition("=")[0]
-        self._config = self._config or name == "--config"
+        self._file = self._file or (name if name in _FILES else "")
         if word.variable and attached is None:
             self._from_elsewhere(word.text)
         taken = () if attached is not None else self._values(flag, key)

@@ -92,7 +92,8 @@ class Command:
     ``complete`` is False where arguments may come from elsewhere (a ``--config`` file not at hand, ``$@``, an unresolved
     variable among the words): then absence of a flag proves nothing; ``elsewhere`` says where. ``launcher``: "vllm serve",
     "python -m …", "image". ``separator``: "" for a command line; for settings of a mapping (the program's node, which has no
-    words then) what stands between the words of a key.
+    words then) what stands between the words of a key. ``image``: the reference of the container's image, for engines whose
+    image says what they run.
     """
 
     engine: str
@@ -106,6 +107,7 @@ class Command:
     start: int = 0
     elsewhere: str = ""
     separator: str = ""
+    image: str = ""
 
     def last(self, name: str) -> Argument | None:
         """The argument that wins for the canonical flag ``name`` (the last one given, as argparse does)."""

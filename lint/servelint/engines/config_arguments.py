@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from servelint.engines.arguments import CONFIG_FILE
+from servelint.engines.arguments import file_of
 from servelint.engines.command import Argument, Command, Form, Program, Word
+from servelint.engines.flags import flag_table
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 from servelint.source.scalars import core_value
 
@@ -25,7 +26,8 @@ if TYPE_CHECKING:
 
     Files = Callable[[str], Document | None]
 
-_MOST_NODES = 500
+_MOST_NODES = 5000
+_DEEPEST = 20
 
 
 def arguments(
@@ -35,7 +37,14 @@ def arguments(
     version: Version | None,
     ignored: Collection[str] = (),
 ) -> tuple[Argument, ...]:
-    """The entries of ``mapping`` as arguments, in order; those that are null say nothing. ``ignored``: keys of others."""
+    """The entries of ``mapping`` as arguments, in order; those that are null say nothing. ``ignored``: keys of others.
+
+    TensorRT-LLM's settings are nested: there, each leaf is an argument with its dotted path as ``key``, null included.
+    """
+    if table.parser == "click":
+        from servelint.engines.nested_settings import leaves  # lazy: only TensorRT-LLM nests
+
+        return leaves(document, mapping, table, ignored)
     found: list[Argument] = []
     for key, key_node, value in mapping.pairs():
         name = key_node.resolved
@@ -45,7 +54,7 @@ def arguments(
         flag, abbreviated = table.resolve(written, version)
         canonical = flag.name if flag is not None else table.spelled(written)
         dotted = written.partition(".")[2] if "." in written and table.parser == "flexible" else ""
-        word = _value(value, name)
+        word = value_word(value, name)
         words = (Word(key, name.span, name, True, start=0, end=len(key)), word)
         text = word.text
         if flag is not None and flag.negates(written):
@@ -67,30 +76,38 @@ def command(
 ) -> Command:
     """The engine as it is started with the settings of ``mapping`` alone. ``launcher``: what starts it, for people.
 
-    ``separator`` stands between the words of a key: ``-`` in files, ``_`` in keyword arguments.
+    ``separator`` stands between the words of a key: ``-`` in files, ``_`` in keyword arguments and for TensorRT-LLM.
     """
+    separator = "_" if table.parser == "click" else separator
     program = Program((), False, document, mapping)
     found = arguments(document, mapping, table, version, ignored)
     return Command(engine, document, mapping, program, launcher, found, table, separator=separator)
 
 
-def with_file(command: Command, version: Version | None, files: Files, flag: str = "--config") -> Command:
+def with_file(
+    command: Command, version: Version | None, files: Files, flag: str = "--config", *, section: str = "", last: bool = False
+) -> Command:
     """``command`` with the settings of the file that ``flag`` names before its own arguments, which win over them.
 
-    ``files`` gives the document at a path of the container, None where it is not at hand: then nothing changes.
+    ``files`` gives the document at a path of the container, None where it is not at hand: then nothing changes. ``section``:
+    the key of the file that holds them, "" for the file itself. ``last``: behind its own arguments, over which they win.
     """
     named = command.last(flag)
     if named is None or named.value is None or named.value_is_unknown:
         return command
     document = files(named.value)
-    if document is None or not isinstance(document.root, MappingNode):
+    root = document.root if document is not None else None
+    mapping = root.get(section) if root is not None and section else root
+    if document is None or not isinstance(mapping, MappingNode):
         return command
-    settings = arguments(document, document.root, command.table, version)
-    elsewhere = "" if command.elsewhere == CONFIG_FILE else command.elsewhere
-    return replace(command, arguments=(*settings, *command.arguments), complete=not elsewhere, elsewhere=elsewhere)
+    table = flag_table(command.engine)
+    settings = arguments(document, mapping, table, version)
+    elsewhere = "" if command.elsewhere == file_of(flag) else command.elsewhere
+    every = (*command.arguments, *settings) if last else (*settings, *command.arguments)
+    return replace(command, arguments=every, complete=not elsewhere, elsewhere=elsewhere)
 
 
-def _value(node: Node, key: ScalarNode) -> Word:
+def value_word(node: Node, key: ScalarNode) -> Word:
     """The value as the engine reads it from its command line: a scalar, words with blanks between them, or JSON."""
     if isinstance(node, ScalarNode):
         value = core_value(node)
@@ -121,18 +138,18 @@ def _placeholder(text: str) -> str:
 
 
 class _Plain:
-    """Nodes as plain values. Aliases may make a small text endless: :class:`OverflowError` beyond ``_MOST_NODES``."""
+    """Nodes as plain values. Aliases may make a small text endless: :class:`OverflowError` beyond what a setting has."""
 
     def __init__(self) -> None:
         self._left = _MOST_NODES
 
-    def of(self, node: Node) -> Any:
+    def of(self, node: Node, depth: int = 0) -> Any:
         self._left -= 1
-        if self._left < 0:
+        if self._left < 0 or depth > _DEEPEST:
             raise OverflowError
         resolved = node.resolved
         if isinstance(resolved, MappingNode):
-            return {key: self.of(value) for key, _, value in resolved.pairs()}
+            return {key: self.of(value, depth + 1) for key, _, value in resolved.pairs()}
         if isinstance(resolved, SequenceNode):
-            return [self.of(item) for item in resolved.items]
+            return [self.of(item, depth + 1) for item in resolved.items]
         return core_value(resolved) if isinstance(resolved, ScalarNode) else None

@@ -181,6 +181,16 @@ class Flag:
     def deprecated_since(self) -> Version | None:
         return _version(self._fields[7]) if self._fields[7] else None
 
+    def without_history(self) -> Flag:
+        """The flag as the newest release has it, in a program whose releases are not known: whether one has it is uncertain."""
+        fields = list(self._fields)
+        fields[0] = ",".join(part.partition("@")[0] for part in fields[0].split(","))
+        for field in (1, 2, 4, 5):
+            newest = fields[field].rpartition("|")[2]
+            fields[field] = newest.partition(":")[2] if newest[:1] == "@" else newest
+        fields[3], fields[7] = "..", ""
+        return Flag("\t".join(fields), ())
+
     # -- its values
 
     def defaults_at(self, version: Version | None) -> tuple[str, ...]:
@@ -327,6 +337,11 @@ class FlagTable:
         present = [name for name in self._index if self[name].in_newest(name)]
         found = get_close_matches(self.spelled(written), sorted(present), n=1, cutoff=0.7)
         return found[0] if found else None
+
+    def _share(self, other: FlagTable) -> None:
+        """Holds the flags of ``other``."""
+        self.engine, self.parser, self.scanned = other.engine, other.parser, other.scanned
+        self._lines, self._index, self._flags = other._lines, other._index, {}
 
     def names(self) -> tuple[str, ...]:
         """Every canonical name, in order."""

@@ -19,6 +19,11 @@ _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+)(\.\d+)?([kmgtKMGT])")
 _INTEGER = re.compile(r"[+-]?\d+(_\d+)*")
+_TRUE = frozenset(("true", "1", "yes", "on"))
+_FALSE = frozenset(("false", "0", "no", "off"))
+
+Settings = tuple[tuple[str, str, "Callable[[str], Any]"], ...]
+"""(field of the pool, canonical flag, parser of its value) for each setting that is read as it stands."""
 
 
 def fact_name(field: str) -> str:
@@ -54,6 +59,69 @@ def human_readable_integer(text: str) -> int:
     return int(whole) * _BINARY[suffix]
 
 
+def at_least(least: int, what: str) -> Callable[[str], int]:
+    """A parser of whole numbers that refuses those below ``least``; ``what`` says what they are."""
+
+    def parse(text: str) -> int:
+        value = integer(text)
+        if value < least:
+            raise ValueError(f"{value} is no {what}")
+        return value
+
+    return parse
+
+
+degree = at_least(1, "positive whole number")
+
+
+def tokens(text: str) -> int:
+    """A positive number of tokens (or bytes), human-readable or not."""
+    value = human_readable_integer(text)
+    if value < 1:
+        raise ValueError(f"{value} is not positive")
+    return value
+
+
+def share(text: str) -> float:
+    """A share of the GPU's memory, in (0, 1]: vllm/config/cache.py, ``Field(gt=0, le=1)``; the other engines' alike."""
+    try:
+        value = float(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no number") from None
+    if not 0 < value <= 1:
+        raise ValueError(f"{text.strip()} is not in (0, 1]")
+    return value
+
+
+def word(text: str) -> str:
+    """Text that is not empty, without the blanks around it."""
+    value = text.strip()
+    if not value:
+        raise ValueError("the value is empty")
+    return value
+
+
+def truth(text: str) -> bool:
+    """``true``, ``yes``, ``on``, ``1`` and their opposites."""
+    value = text.strip().lower()
+    if value not in _TRUE | _FALSE:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return value in _TRUE
+
+
+def from_environment(field: str, variable: Fact[str], parse: Callable[[str], Any]) -> Fact[Any]:
+    """The fact that a variable of the container states for the pool's ``field``; ``parse`` raises ``ValueError``."""
+    name, label = fact_name(field), variable.name.removeprefix("env.")
+    if not variable.is_known:
+        return Fact.unknown(name, f"{label}: {variable.reason}", variable.remedy, variable.origin)
+    origin = (variable.origin or Origin(OriginKind.FILE, label))._replace(text=label)
+    try:
+        value = parse(variable.value)
+    except ValueError as error:
+        return Fact.unknown(name, f"{label}: {error}", origin=origin)
+    return Fact.known(name, value, origin, variable.writer)
+
+
 class ArgumentFacts:
     """Makes facts of the arguments of one command."""
 
@@ -75,6 +143,17 @@ class ArgumentFacts:
             reason = f"{argument.written}: {error}"
             return Fact.unknown(name, reason + self._unexpanded(argument), origin=origin)
         return Fact.known(name, value, origin, ArgumentWriter(self.command, argument))
+
+    def read_all(self, settings: Settings, last: Mapping[str, Argument]) -> dict[str, Fact[Any]]:
+        """The facts of the ``settings`` that ``last`` (the argument that wins, by canonical flag) has."""
+        return {field: self.read(field, last[flag], parse) for field, flag, parse in settings if flag in last}
+
+    def switch(self, field: str, argument: Argument) -> Fact[bool]:
+        """Whether a switch is on: bare, or with a truth value where a file or an older release gives it one."""
+        on = argument.flag is None or not argument.flag.negates(argument.written)
+        if argument.value is None:
+            return self.known(field, argument, on)
+        return self.read(field, argument, lambda text: truth(text) is on)
 
     def known(self, field: str, argument: Argument, value: Any) -> Fact[Any]:
         return Fact.known(fact_name(field), value, self.origin(argument), ArgumentWriter(self.command, argument))

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.engines import vllm_images
-from servelint.engines.command import Command
+from servelint.engines import dynamo, images, launching, vllm_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from servelint.deployment import Pool
-    from servelint.engines.command import Program, Word
+    from servelint.engines.command import Command, Program, Word
     from servelint.engines.versions import Version
     from servelint.facts import Fact
     from servelint.source.nodes import Document
@@ -25,14 +24,6 @@ _SERVERS = frozenset(("vllm.entrypoints.openai.api_server", "vllm.entrypoints.ap
 _CLI = frozenset(("vllm.entrypoints.cli.main", "vllm.scripts"))
 # Flags that no other program of a serving stack has.
 _TELLING = ("--tensor-parallel-size", "--max-model-len", "--gpu-memory-utilization")
-# Programs that may name vLLM's command among their words without running it.
-_TALKERS = frozenset(
-    (
-        "[", "apk", "apt", "apt-get", "awk", "cat", "chmod", "cp", "curl", "cut", "echo", "egrep", "find", "git", "grep", "kill",
-        "killall", "ls", "mkdir", "mv", "pgrep", "pip", "pip3", "pkill", "printf", "ps", "rm", "sed", "sleep", "tee", "test",
-        "touch", "wait", "wget", "which", "yum",
-    )
-)  # fmt: skip
 
 
 class Vllm:
@@ -45,7 +36,7 @@ class Vllm:
         return vllm_images.owns_image(image)
 
     def version(self, image: Fact[str]) -> Fact[Version]:
-        return vllm_images.version(image)
+        return dynamo.version(image, self.name) or images.version(image, vllm_images.RELEASES)
 
     def command(self, programs: Sequence[Program], image: str) -> Command | None:
         """The first server among the programs: ``vllm serve …``, ``python -m vllm.entrypoints.openai.api_server …``, or the
@@ -59,19 +50,12 @@ class Vllm:
         return None
 
     def _parsed(self, program: Program, image: str, launcher: str, start: int) -> Command:
-        from servelint.engines.arguments import parse  # lazy: only containers that run vLLM pay for its flags
-        from servelint.engines.flags import flag_table
+        from servelint.engines.flags import flag_table  # lazy: only containers that run vLLM pay for its flags
 
-        document = program.document
-        node = program.node or (document.root if document is not None else None)
-        if document is None or node is None:
-            raise ValueError("a program that runs an engine must know its document")
-        table = flag_table(self.name)
-        arguments, elsewhere = parse(program.words, start, table, vllm_images.version_of(image))
-        if any(_name(word) == "xargs" for word in program.words[:start]):
-            elsewhere = elsewhere or "the input of xargs"
-        complete = not elsewhere
-        return Command(self.name, document, node, program, launcher, arguments, table, complete, start, elsewhere)
+        worker = launcher.startswith(dynamo.LAUNCHER)
+        table = dynamo.table(self.name) if worker else flag_table(self.name)
+        version = dynamo.version_of(image, self.name) or images.version_of(image, vllm_images.RELEASES)
+        return launching.parsed(self.name, program, launcher, start, table, version)
 
     def configured(self, command: Command, files: Files) -> Command:
         """The settings of the file of ``--config`` stand in front of the command line, which wins over them.
@@ -93,35 +77,29 @@ class Vllm:
         return defaults(pool)
 
 
-def _name(word: Word) -> str:
-    return word.text.rpartition("/")[2]
-
-
 def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
     """(launcher, index of the first argument) of vLLM's server in a program's words; None if it runs none."""
-    if not words or _name(words[0]) in _TALKERS:
+    if launching.talks(words):
         return None
-    for index, word in enumerate(words):
-        name = _name(word)
-        following = words[index + 1].text if index + 1 < len(words) else ""
-        if name == "vllm" and following == "serve":
+    for index, word in enumerate(words[:-1]):
+        if launching.name_of(word) == "vllm" and words[index + 1].text == "serve":
             return "vllm serve", index + 2
-        if word.text == "-m" and following in _SERVERS:
-            return f"python -m {following}", index + 2
-        if word.text == "-m" and following in _CLI and index + 2 < len(words) and words[index + 2].text == "serve":
-            return f"python -m {following} serve", index + 3
-        if word.text.startswith("-m") and word.text[2:] in _SERVERS:
-            return f"python -m {word.text[2:]}", index + 1
-    return None
+    for module, start in launching.modules(words):
+        if module in _SERVERS:
+            return f"python -m {module}", start
+        if module in _CLI and start < len(words) and words[start].text == "serve":
+            return f"python -m {module} serve", start + 1
+    return dynamo.worker(words, "vllm")
 
 
 def _starts_itself(image: str, words: Sequence[Word]) -> bool:
     """The image's own entrypoint is vLLM's server, and ``words`` are its arguments rather than a program of their own.
 
-    An image that is filled in later counts if its name says vLLM and the arguments are the engine's.
+    An image that is filled in later, or is nobody's known one, counts if its name or tag says vLLM and the arguments are
+    the engine's.
     """
-    if words and _name(words[0]) in {"sh", "bash", "python", "python3", "ray", "sleep", "tail", "vllm"}:
+    if not launching.are_arguments(words) or (words and launching.name_of(words[0]) == "vllm"):
         return False
     if vllm_images.owns_image(image):
         return True
-    return vllm_images.is_placeholder(image) and any(word.text.startswith(_TELLING) for word in words)
+    return "vllm" in image.lower() and any(word.text.startswith(_TELLING) for word in words)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from servelint.engines.defaults import is_missing, version_of
 from servelint.engines.flags import flag_table
 from servelint.engines.values import fact_name
 from servelint.engines.versions import Version
-from servelint.engines.vllm_defaults import is_missing, version_of
 from servelint.facts import Fact, FactState
 
 if TYPE_CHECKING:

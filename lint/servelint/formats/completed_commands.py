@@ -6,13 +6,15 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.facts import FactState
+from servelint.formats.environment import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
     from servelint.engines.base import Engine
     from servelint.engines.command import Command
+    from servelint.facts import Fact
 
 _PLACEMENT = ("accelerator", "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version", "model")
 
@@ -28,8 +30,9 @@ def completed(pool: Pool, base: Pool, engines: Sequence[Engine], *, appended: bo
     engine = next((e for e in engines if e.name == ours.engine), None)
     if appended and ours.command is not None and theirs.command is not None and engine is not None:
         command = _behind(ours.command, theirs.command)
-        pool = replace(pool, containers=(replace(ours, command=command), *pool.containers[1:]))
-        facts = dict(engine.facts(command, ours.environment))
+        variables = _both(ours.environment, theirs.environment)
+        pool = replace(pool, containers=(replace(ours, command=command, environment=variables), *pool.containers[1:]))
+        facts = dict(engine.facts(command, variables))
     for name in _PLACEMENT:
         if getattr(pool, name).state is FactState.UNKNOWN and getattr(base, name).state is not FactState.UNKNOWN:
             facts[name] = getattr(base, name)
@@ -40,6 +43,12 @@ def completed(pool: Pool, base: Pool, engines: Sequence[Engine], *, appended: bo
     if not ours.image.is_known and theirs.image.is_known:
         pool = replace(pool, containers=(replace(pool.containers[0], image=theirs.image), *pool.containers[1:]))
     return pool.with_facts(facts)
+
+
+def _both(ours: Mapping[str, Fact[str]], theirs: Mapping[str, Fact[str]]) -> Environment:
+    """The variables of both; those of the object that refers win."""
+    reasons = [each.open_reason for each in (ours, theirs) if isinstance(each, Environment) and each.open_reason]
+    return Environment({**theirs, **ours}, reasons[0] if reasons else "")
 
 
 def _behind(command: Command, base: Command) -> Command:

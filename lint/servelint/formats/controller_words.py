@@ -48,6 +48,6 @@ def label_of(item: Node) -> ScalarNode:
     """What a finding about the object as a whole points at: its name, or its kind."""
     for path in (("metadata", "name"), ("metadata", "generateName"), ("kind",)):
         node = item.get(*path)
-        if isinstance(node, ScalarNode):
+        if isinstance(node, ScalarNode) and node.text:
             return node
     return ScalarNode(item.span, "", "")

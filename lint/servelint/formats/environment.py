@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place, UnknownFact
+from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ def _variable(document: Document, name: str, item: Node, before: Environment) ->
     if isinstance(value, ScalarNode):
         origin = Origin(OriginKind.FILE, label, Place.of(document, value))
         if "$" not in value.text:
-            return Fact.known(label, value.text, origin)
+            return Fact.known(label, value.text, origin, ScalarWriter(document, value))
         try:
             return Fact.known(label, expand(value.text, before), origin)
         except UnknownFact as unknown:

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 NOTE = "this is a configuration that an LLMInferenceService completes"
+_OF_WORKLOADS = ("template", "worker", "parallelism", "replicas", "scaling")  # others are of the router, or of prefill
 _DEVICE_CLASS = "serving.kserve.io/exp-dra-device-class"
 _DEVICE_COUNT = "serving.kserve.io/exp-dra-device-count"
 
@@ -49,8 +50,6 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> It
         else:
             bases.append(LlmObject(*found, (), controller_words.label_of(found[1]), joined=True))
     subject = LlmObject(document, item, tuple(missing), controller_words.label_of(item))
-    if subject.is_config and not any(spec.get(key) is not None for key in ("template", "worker", "prefill", "parallelism")):
-        return  # of the router or the scheduler only
     name = subject.label.text
     pools = _pools(subject, bases, surroundings)
     if not pools:
@@ -74,7 +73,7 @@ def _pools(subject: LlmObject, bases: Sequence[LlmObject], surroundings: Surroun
 def _workload(every: Sequence[LlmObject], path: tuple[str, ...], surroundings: Surroundings) -> list[Pool]:
     """The pools of ``spec`` or ``spec.prefill`` of an object, completed by the configurations behind it."""
     stating = [each for each in every if isinstance(each.item.get(*path), MappingNode)]
-    if not stating:
+    if not stating or (every[0].is_config and not any(stating[0].item.get(*path, key) is not None for key in _OF_WORKLOADS)):
         return []
     pools = _stated(stating[0], path, surroundings, None)
     for base in stating[1:]:

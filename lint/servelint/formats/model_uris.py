@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -37,3 +38,16 @@ def model(document: Document, node: ScalarNode, what: str) -> Fact[str]:
     if not text:
         return Fact.unknown(NAME, f"{what} is empty", _REMEDY, origin)
     return Fact.unknown(NAME, f"the weights come from {text}, which names no model", _REMEDY, origin)
+
+
+def named(document: Document, node: ScalarNode, what: str) -> Fact[str]:
+    """The model that ``node`` names, as a hub id without a scheme or as the address of its weights; it can be set there."""
+    from servelint.engines.model_names import REMEDY, hub_id as plain_id  # lazy: most formats have addresses
+    from servelint.formats.writers import ScalarWriter
+
+    try:
+        found = plain_id(node.text)
+    except ValueError:
+        return replace(model(document, node, what), remedy=REMEDY)
+    origin = Origin(OriginKind.FILE, what, Place.of(document, node))
+    return Fact.known(NAME, found, origin, ScalarWriter(document, node))

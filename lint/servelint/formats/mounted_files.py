@@ -42,6 +42,12 @@ def reader(
     return file
 
 
+def script(template: Node, container: Node, surroundings: Surroundings, path: str) -> tuple[Document, ScalarNode] | None:
+    """The text that is mounted at ``path`` of ``container``, with its document; None where it is not at hand."""
+    found = _mounted(template, container, surroundings, posixpath.normpath(path))
+    return None if found is None else found[:2]
+
+
 def _mounted(
     template: Node, container: Node, surroundings: Surroundings, path: str
 ) -> tuple[Document, ScalarNode, int, int] | None:

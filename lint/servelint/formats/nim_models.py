@@ -23,8 +23,9 @@ def variable_model(variable: Fact[str]) -> Fact[str]:
         return Fact.unknown(NAME, f"NIM_MODEL_NAME: {variable.reason}", variable.remedy, variable.origin)
     origin = variable.origin or Origin(OriginKind.FILE, "NIM_MODEL_NAME")
     text = variable.value.strip()
-    name = model_uris.hub_id(text) or text.removeprefix("ngc://").partition(":")[0]
-    if not name or name.startswith("/") or "://" in name or "$" in name:
+    plain = text.removeprefix("ngc://")
+    name = model_uris.hub_id(text) or ("" if "://" in plain else plain.partition(":")[0])
+    if not name or name.startswith("/") or "$" in name:
         return Fact.unknown(NAME, f"the weights come from {text}, which names no model", _REMEDY, origin)
     return Fact.known(NAME, name, origin._replace(text="NIM_MODEL_NAME"))
 
@@ -57,6 +58,7 @@ def image_model(image: Fact[str]) -> Fact[str]:
     head, colon, tag = path.rpartition(":")
     path = head if colon and "/" not in tag else path
     _, found, name = path.partition("/nim/")
+    name = name.partition(":")[0]  # a repository that was given a tag of its own
     origin = image.origin or Origin(OriginKind.FILE, "image")
     if not found or name.count("/") != 1:
         return Fact.unknown(NAME, f"the image {image.value} does not say which model it holds", _REMEDY, origin)

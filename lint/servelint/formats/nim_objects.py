@@ -307,3 +307,8 @@ def _number(fact: Fact[str], name: str, variable: str) -> Fact[int]:
     if not text.isdecimal() or int(text) < 1:
         return Fact.unknown(name, f"{variable} is {fact.value!r}, no positive whole number", origin=origin)
     return Fact.known(name, int(text), origin._replace(text=variable))
+
+
+def values_pool(document: Document, node: MappingNode, surroundings: Surroundings) -> Pool:
+    """The pool of a NIM that a chart's values describe with the keys of a NIMService (image, resources, env, …)."""
+    return _Service(document, node, "values", None).pool(surroundings)

@@ -72,6 +72,8 @@ def engine_pools(
         files = mounted_files.reader(document, template, container, variables, surroundings)
         if programs is None:
             found = processes(document, container, variables, surroundings.engines, files)
+            if not found and template.get("spec", "volumes") is not None:
+                found = _scripted(document, template, container, variables, surroundings)
         else:
             found = processes_of(programs, container.text_at("image") or "", surroundings.engines, files)
         for process in found:
@@ -83,6 +85,21 @@ def engine_pools(
                 name, number = f"{pool.name}-{number}", number + 1
             pools.append(replace(pool, name=name))
     return pools
+
+
+def _scripted(
+    document: Document, template: Node, container: Node, variables: Mapping[str, Fact[str]], surroundings: Surroundings
+) -> list[Process]:
+    """The engine processes of scripts that are mounted from ConfigMaps at hand."""
+    words = _words(container)
+    if "/" not in words and ".sh" not in words:
+        return []
+    from servelint.engines import shell  # lazy, as in processes
+    from servelint.formats import mounted_scripts
+
+    started = shell.programs(document, container.elements_at("command"), container.elements_at("args"), variables)
+    programs = mounted_scripts.programs(started, template, container, variables, surroundings)
+    return processes_of(programs, container.text_at("image") or "", surroundings.engines) if programs else []
 
 
 def processes(
@@ -189,7 +206,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
         facts["accelerator"] = Fact.unknown("accelerator.name", "the container asks for a part of a GPU's memory")
     elif (accelerator := scheduling.accelerator(document, pod.node)) is not None:
         facts["accelerator"] = accelerator
-    stated = Origin(OriginKind.FILE, command.launcher, Place.of(document, command.node))
+    stated = Origin(OriginKind.FILE, command.launcher, Place.of(command.document, command.node))
     pool = Pool(
         name=name,
         place=place,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from servelint.deployment import Container, Pool
 from servelint.engines.values import fact_name, integer
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import ray_cluster, ray_serve
+from servelint.formats import model_uris, ray_cluster, ray_serve
 from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import MappingNode, ScalarNode
 
@@ -152,7 +152,7 @@ def _serves_llm(application: Application, group: ray_cluster.Group | None, own: 
 
 
 def _model(variables: dict[str, Variable]) -> Fact[str]:
-    facts = [ray_serve.hub_model(variables[name].document, variables[name].node, name) for name in _MODELS if name in variables]
+    facts = [model_uris.named(variables[name].document, variables[name].node, name) for name in _MODELS if name in variables]
     named = {fact.value: fact for fact in facts if fact.is_known}
     if len(named) == 1:
         return next(iter(named.values()))

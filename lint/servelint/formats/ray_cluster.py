@@ -17,10 +17,11 @@ from servelint.formats.writers import together
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from servelint.catalogue.accelerators import Accelerator
     from servelint.deployment import Pool
+    from servelint.engines.command import Program
     from servelint.finding import Edit
     from servelint.formats.base import Surroundings
     from servelint.formats.devices import Devices
@@ -202,11 +203,32 @@ def pools(document: Document, cluster: Node, surroundings: Surroundings, *, owne
     members = groups(document, cluster)
     found: list[Pool] = []
     for group in sorted(members, key=lambda group: not group.head):
-        for pool in podspec.engine_pools(document, group.template, surroundings, owner=owner, partial=partial):
+        started = _started(group)
+        for pool in podspec.engine_pools(document, group.template, surroundings, owner=owner, partial=partial, started=started):
             if any(pool.engine.values == other.engine.values for other in found):
                 continue  # the workers' part of the engine that the head started
             found.append(sized(pool, members if group.head else [group]))
     return found
+
+
+def _started(group: Group) -> podspec.Started:
+    """What the Ray container runs besides Ray: KubeRay replaces the image's entrypoint by a shell, which gets the words of
+    ``args`` before ``ray start``, unless the container has a command of its own (KubeRay, ``BuildPod``)."""
+
+    def started(container: Node, variables: Mapping[str, Fact[str]]) -> Sequence[Program] | None:
+        if container is not group.container or container.elements_at("command"):
+            return None
+        from servelint.engines import shell  # lazy: only containers of clusters that may run an engine are taken apart
+
+        made: list[Program] = []
+        for item in container.elements_at("args"):
+            following = list(shell.programs_of_texts(group.document, [item], variables))
+            if made and following:  # the items are joined by blanks, so that a command may go on in the next one
+                made[-1] = made[-1]._replace(words=(*made[-1].words, *following.pop(0).words))
+            made += following
+        return made
+
+    return started
 
 
 def sized(pool: Pool, members: Sequence[Group]) -> Pool:

@@ -198,25 +198,12 @@ def _model(document: Document, config: Node) -> Fact[str]:
     node = source if source is not None else config.get("model_loading_config", "model_id")
     key = "model_source" if source is not None else "model_id"
     if isinstance(node, ScalarNode):
-        return hub_model(document, node, key)
+        return model_uris.named(document, node, key)
     if node is not None:
         bucket = node.text_at("bucket_uri") or "a bucket"
         origin = Origin(OriginKind.FILE, key, Place.of(document, node))
         return Fact.unknown(model_uris.NAME, f"the weights come from {bucket}, which names no model", origin=origin)
     return Fact.unknown(model_uris.NAME, "model_loading_config names no model", "state model_source: org/name")
-
-
-def hub_model(document: Document, node: ScalarNode, key: str) -> Fact[str]:
-    """The model that the text of ``node`` names: a hub id, or an address that may hold one."""
-    from servelint.formats.writers import ScalarWriter
-
-    text = node.text.strip()
-    organisation, slash, name = text.partition("/")
-    plain = slash and organisation and name and all(c.isalnum() or c in "._-" for c in organisation + name)
-    if plain and organisation[0].isalnum() and name[0].isalnum():
-        origin = Origin(OriginKind.FILE, key, Place.of(document, node))
-        return Fact.known(model_uris.NAME, text, origin, ScalarWriter(document, node))
-    return model_uris.model(document, node, key)
 
 
 def accelerator(document: Document, node: Node | None) -> Fact[Accelerator] | None:
