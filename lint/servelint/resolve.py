@@ -17,6 +17,15 @@ if TYPE_CHECKING:
 
     Lookup = Callable[[str], Architecture | None]
 
+# Whose accelerators a resource counts, by its prefix: catalogue names, where the catalogue has any of that vendor.
+_VENDORS = (
+    ("nvidia.com/", "NVIDIA"), ("amd.com/", "AMD"), ("habana.ai/", "Intel"), ("gpu.intel.com/", "Intel"),
+    ("google.com/", "Google"), ("aws.amazon.com/neuron", "AWS"), ("huawei.com/", "Huawei"), ("rebellions.ai/", "Rebellions"),
+    ("furiosa.ai/", "Furiosa"), ("cambricon.com/", "Cambricon"), ("hygon.com/", "Hygon"), ("metax-tech.com/", "MetaX"),
+    ("mthreads.com/", "Moore Threads"), ("iluvatar.ai/", "Iluvatar"), ("enflame.com/", "Enflame"),
+    ("kunlunxin.com/", "Kunlunxin"),
+)  # fmt: skip
+
 
 def _missing(fact: Fact[Any]) -> bool:
     """Nobody stated it (as opposed to: stated, but not knowable)."""
@@ -47,6 +56,10 @@ def _accelerator(pool: Pool, config: Config) -> Fact[Any]:
     found = accelerators.find_all(config.default_accelerator)
     if not found:
         return Fact.unknown(name, f"default_accelerator {config.default_accelerator!r} is not in the catalogue")
+    vendor = next((vendor for prefix, vendor in _VENDORS if pool.gpu_resource.startswith(prefix)), "")
+    if vendor and all(accelerator.vendor != vendor for accelerator in found):
+        reason = f"the pods ask for {pool.gpu_resource}, which {config.default_accelerator} (default_accelerator) is not"
+        return Fact.unknown(name, reason, "name the accelerator in the manifest, such as by a node selector")
     return Fact.either(name, found, Origin(OriginKind.CONFIG, "default_accelerator"))
 
 

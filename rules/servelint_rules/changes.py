@@ -27,16 +27,42 @@ class Hosts(NamedTuple):
         return f"{total} GPU{'s' if total != 1 else ''}"
 
 
-# vLLM's options for the facts that a fix may have to state first.
-_FLAGS = {
+# The engines' options for the facts that a fix may have to state first.
+_VLLM = {
     "tensor": "--tensor-parallel-size", "pipeline": "--pipeline-parallel-size", "max_model_len": "--max-model-len",
     "gpu_memory_utilization": "--gpu-memory-utilization",
 }  # fmt: skip
+_FLAGS = {
+    "sglang": {"tensor": "--tp-size", "pipeline": "--pp-size", "max_model_len": "--context-length",
+               "gpu_memory_utilization": "--mem-fraction-static"},
+    "trtllm": {"tensor": "--tensor_parallel_size", "pipeline": "--pipeline_parallel_size", "max_model_len": "--max_seq_len",
+               "gpu_memory_utilization": "--free_gpu_memory_fraction"},
+    "tgi": {"tensor": "--num-shard", "max_model_len": "--max-total-tokens", "gpu_memory_utilization": "--cuda-memory-fraction"},
+}  # fmt: skip
+
+
+def _flag(case: PoolCase, field: str) -> str | None:
+    """The engine's option for a pool's field; None where it has none."""
+    engine = case.pool.engine.get("")
+    flag = _FLAGS.get(engine, _VLLM).get(field)
+    command = next((c.command for c in case.pool.containers if c.command is not None), None)
+    if engine == "trtllm" and flag is not None and command is not None and command.table.parser != "click":
+        return flag.replace("_", "-")  # Dynamo's worker
+    return flag
 
 
 def setting(case: PoolCase, field: str, value: object) -> str:
-    """How people write a pool's field: as an option, or as a key of a plan."""
-    return f"{field}: {value}" if case.deployment.plan is not None else f"{_FLAGS[field]}={value}"
+    """How people write a pool's field: as an option, as the variable that states it, as a key of a plan, or as a setting of
+    the engine's configuration."""
+    if case.deployment.plan is not None:
+        return f"{field}: {value}"
+    origin, flag = getattr(case.pool, field).origin, _flag(case, field) or f"--{field}"
+    if origin is not None and origin.text.isupper():
+        return f"{origin.text}={value}"
+    command = next((c.command for c in case.pool.containers if c.command is not None), None)
+    if command is not None and command.separator:
+        return f"{flag.removeprefix('--').replace('-', command.separator)}: {value}"
+    return f"{flag}={value}"
 
 
 def edits_of(fact: Fact[Any], value: object) -> tuple[Edit, ...] | None:
@@ -50,11 +76,12 @@ def stated(case: PoolCase, field: str, value: object) -> tuple[Edit, ...] | None
     if fact.writer is not None or fact.is_stated or case.deployment.plan is not None:
         return edits_of(fact, value)
     commands = [c.command for c in case.pool.containers if c.command is not None]
-    if len(commands) != 1 or not commands[0].complete or field not in _FLAGS:
+    flag = _flag(case, field)
+    if len(commands) != 1 or not commands[0].complete or flag is None:
         return None  # several processes must agree; what comes from elsewhere may state it already
     from servelint.engines.argument_writer import append_argument  # lazy: only findings edit
 
-    return append_argument(commands[0], _FLAGS[field], str(value))
+    return append_argument(commands[0], flag, str(value))
 
 
 def hosts_now(case: PoolCase) -> Hosts | None:

@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from servelint.engines.versions import Version
 
 _TRUE = frozenset(("true", "1", "yes", "on"))
-_REFUSAL = "the engine stops with “unrecognized arguments”"
+# What the engine's option parser says, by its kind.
+_REFUSALS = {"clap": "unexpected argument", "click": "No such option"}
+_ENGINES = ("vllm", "sglang", "tgi")  # those whose releases were scanned
+
+
+def _refusal(command: Command) -> str:
+    return f"the engine stops with “{_REFUSALS.get(command.table.parser, 'unrecognized arguments')}”"
 
 
 def _options(command: Command) -> Iterator[Argument]:
@@ -39,6 +45,7 @@ _FORKS = frozenset(
     )
 )  # fmt: skip
 _MOVING = frozenset(("", "latest", "nightly", "main"))
+_OWN_IMAGES = {"vllm": "vllm/vllm-openai", "sglang": "lmsysorg/sglang", "tgi": "huggingface/text-generation-inference"}
 
 
 def _words(text: str) -> set[str]:
@@ -53,7 +60,8 @@ def _is_fork(case: ContainerCase) -> bool:
 def _is_newest(case: ContainerCase) -> bool:
     """The project's own image under a tag that moves with its releases."""
     name, _, tag = case.container.image.get("").partition(":")
-    return name.endswith("vllm/vllm-openai") and tag in _MOVING
+    own = _OWN_IMAGES.get(case.container.engine)
+    return own is not None and name.endswith(own) and tag in _MOVING
 
 
 def _scanned(table: FlagTable) -> str:
@@ -63,15 +71,16 @@ def _scanned(table: FlagTable) -> str:
 @rule(
     "CLI101", "unknown-flag", "Flag that the engine does not know",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm",), fixable=True, inputs=("image tag",),
+    engines=(*_ENGINES, "trtllm"), fixable=True, inputs=("image tag",),
 )  # fmt: skip
 def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
     Every option on the engine's command line against the options of its releases, read as the engine reads them: `_` for
-    `-`, dotted keys (`--kv-transfer-config.kv_role`), aliases, `--no-…`, and unambiguous beginnings. Options of other
-    programs in the same script are not judged.
+    `-` and dotted keys (`--kv-transfer-config.kv_role`) for vLLM, unambiguous beginnings for vLLM and SGLang, aliases and
+    `--no-…`. Options of other programs in the same script are not judged. Of TensorRT-LLM one release was read: there, only
+    options that `trtllm-serve` spells with `_` are judged (`--tp-size` for `--tp_size`).
 
     ## Why it matters
 
@@ -86,11 +95,13 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven, and an error, where the image's tag names a release that was scanned. Otherwise (no version in the tag, or
-    one newer than those scanned) it is a heuristic and a warning; images of forks for other hardware are left out.
+    one newer than those scanned) it is a heuristic and a warning; so it is for Dynamo's workers, which have options of their
+    own. Images of forks for other hardware are left out.
 
     ## References
 
-    - vLLM, `vllm/engine/arg_utils.py` and `vllm/utils/argparse_utils.py`, releases as scanned
+    - vLLM, `vllm/engine/arg_utils.py` and `vllm/utils/argparse_utils.py`, SGLang, `python/sglang/srt/server_args.py`, and
+      text-generation-inference, `launcher/src/main.rs`, releases as scanned
     - [LLMKube#1030](https://github.com/defilantech/LLMKube/issues/1030): one unknown option took down every pod
     """
     command = case.container.command
@@ -98,7 +109,11 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
         return
     version = case.pool.version.get(None)
     table = command.table
-    certain = flag_history.covers(table, version)
+    if table.parser == "click" or command.engine == "trtllm":
+        yield from _misspelled(command)
+        return
+    engine = flag_history.NAMES[command.engine]
+    certain = flag_history.covers(table, version) and not flag_history.has_wrapper(command)
     for argument in _options(command):
         if argument.flag is not None or argument.form is Form.JAMMED:
             continue
@@ -108,7 +123,7 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
         if len(several) > 1:
             label = f"{written} may mean {_listed(several)}"
         else:
-            label = f"vLLM {version} has no {written}" if certain else f"no vLLM release from {_scanned(table)} has it"
+            label = f"{engine} {version} has no {written}" if certain else f"no {engine} release from {_scanned(table)} has it"
             label += f"; the nearest is {near}" if near else ""
         proposals = [Proposal(f"take {written} out", False, rewording.removed(command, argument))]
         if near and _is_slip(table.spelled(written), near):
@@ -116,11 +131,37 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
         yield Verdict(
             command.place_of(argument),
             label,
-            arithmetic=(_REFUSAL,) if certain else (f"releases scanned: {_scanned(table)}; which one runs here is not known",),
+            arithmetic=(_refusal(command),) if certain else (_open(command, version),),
             proposals=tuple(proposals),
             severity=Severity.ERROR if certain else Severity.WARNING,
             certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
             key=written,
+        )
+
+
+def _open(command: Command, version: Version | None) -> str:
+    """Why it is not certain that the engine lacks an option."""
+    if version is not None and flag_history.has_wrapper(command):
+        return "Dynamo's workers have options of their own, of which not every release was read"
+    return f"releases scanned: {_scanned(command.table)}; which one runs here is not known"
+
+
+def _misspelled(command: Command) -> Iterator[Verdict]:
+    """Options of ``trtllm-serve``, which reads no ``-`` for ``_``."""
+    if command.table.parser != "click":
+        return
+    for argument in _options(command):
+        meant = "--" + argument.written.removeprefix("--").replace("-", "_")
+        if argument.flag is not None or argument.form in (Form.JAMMED, Form.ENTRY) or command.table.flag(meant) is None:
+            continue
+        yield Verdict(
+            command.place_of(argument),
+            f"trtllm-serve spells it {meant}",
+            arithmetic=(_refusal(command),),
+            proposals=(Proposal(f"{meant} instead", False, rewording.renamed(command, argument, meant)),),
+            severity=Severity.WARNING,
+            certainty=Certainty.HEURISTIC,
+            key=argument.written,
         )
 
 
@@ -140,7 +181,7 @@ def _listed(names: tuple[str, ...], most: int = 3) -> str:
 @rule(
     "CLI102", "removed-flag", "Flag that the engine no longer has",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm",), fixable=True, inputs=("image tag",),
+    engines=_ENGINES, fixable=True, inputs=("image tag",),
 )  # fmt: skip
 def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -167,7 +208,8 @@ def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
 
     ## References
 
-    - vLLM, `vllm/engine/arg_utils.py`, releases as scanned
+    - vLLM, `vllm/engine/arg_utils.py`, SGLang, `python/sglang/srt/server_args.py`, and text-generation-inference,
+      `launcher/src/main.rs`, releases as scanned
     - [kserve#6037](https://github.com/kserve/kserve/pull/6037), [kserve#4883](https://github.com/kserve/kserve/pull/4883)
     """
     command = case.container.command
@@ -178,19 +220,25 @@ def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
         flag = argument.flag
         if flag is None or argument.form is Form.JAMMED:
             continue
-        judged = flag_history.removal(flag, version, command.table, _is_newest(case))
-        if judged is None:
+        judged = flag_history.removal(flag, version, command, _is_newest(case))
+        if judged is None or _is_beginning(command, argument, version):
             continue
         severity, label, history = judged
         yield Verdict(
             command.place_of(argument),
             label,
-            arithmetic=(history, _REFUSAL) if severity is Severity.ERROR else (history,),
+            arithmetic=(history, _refusal(command)) if severity is Severity.ERROR else (history,),
             proposals=flag_history.replacements(command, argument, severity is Severity.ERROR),
             severity=severity,
             certainty=Certainty.PROVEN if severity is Severity.ERROR else Certainty.HEURISTIC,
             key=flag.name,
         )
+
+
+def _is_beginning(command: Command, argument: Argument, version: Version | None) -> bool:
+    """What went is the beginning of one option that is there, so that the parser accepts it."""
+    left = command.table.candidates(argument.written, version)
+    return len(left) == 1 and command.table.flag(left[0]) is not argument.flag
 
 
 @rule(
@@ -222,8 +270,8 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
     - [Kubernetes: command and arguments](https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/)
     """
     command = case.container.command
-    if command is None:
-        return
+    if command is None or (command.engine == "tgi" and command.launcher == "image"):
+        return  # the entrypoint of TGI's images is a script that splits its arguments at blanks (tgi-entrypoint.sh)
     version = case.pool.version.get(None)
     jammed: dict[int, list[Argument]] = {}  # several flags may be in one word
     for argument in command.arguments:
@@ -235,7 +283,7 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
         yield Verdict(
             command.place_of(group[0]),
             f"the engine receives this as one argument, “{_shortened(word.text)}”",
-            arithmetic=(_REFUSAL,),
+            arithmetic=(_refusal(command),),
             proposals=(
                 Proposal(
                     _shortened(meant) if meant else "one item for each flag, and = between flag and value",
@@ -267,7 +315,7 @@ def _shortened(text: str, most: int = 60) -> str:
 @rule(
     "CLI105", "value-on-boolean-flag", "Value given to a switch",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm",), fixable=True,
+    engines=_ENGINES, fixable=True,
 )  # fmt: skip
 def value_on_boolean_flag(case: ContainerCase) -> Iterator[Verdict]:
     """

@@ -13,20 +13,29 @@ if TYPE_CHECKING:
     from servelint.engines.versions import Version
 
 
+NAMES = {"vllm": "vLLM", "sglang": "SGLang", "tgi": "TGI", "trtllm": "TensorRT-LLM"}
+
+
 def covers(table: FlagTable, version: Version | None) -> bool:
     """Whether the scanned releases speak for ``version``."""
     return version is not None and bool(table.scanned) and table.scanned[0] <= version <= table.scanned[-1]
 
 
-def removal(flag: Flag, version: Version | None, table: FlagTable, newest: bool) -> tuple[Severity, str, str] | None:
+def has_wrapper(command: Command) -> bool:
+    """The engine is started by Dynamo's worker, which has options of its own."""
+    return command.launcher.startswith("python -m dynamo.")
+
+
+def removal(flag: Flag, version: Version | None, command: Command, newest: bool) -> tuple[Severity, str, str] | None:
     """What is to be said of a flag's absence, how surely, and its history; None if nothing is."""
+    engine, table = NAMES[command.engine], command.table
     known = version is not None and covers(table, version)
     upto = next(r for r in table.scanned if r >= version) if version is not None and known else None
     found = flag.removal(upto)
     if found is None:
         return None
     had, lacks = found
-    history = f"vLLM {had} has {flag.name}, {lacks} has not"
+    history = f"{engine} {had} has {flag.name}, {lacks} has not"
     again = next((i.start for i in flag.intervals if i.start is not None and i.start > lacks), None)
     if again is not None:
         history += f", {again} has it again"
@@ -34,11 +43,11 @@ def removal(flag: Flag, version: Version | None, table: FlagTable, newest: bool)
         if flag.in_newest():
             return Severity.INFO, "some releases refuse it, and the image does not say which one it runs", history
         severity = Severity.WARNING if newest else Severity.INFO
-        return severity, f"gone since vLLM {lacks}; the image does not say which release it runs", history
+        return severity, f"gone since {engine} {lacks}; the image does not say which release it runs", history
     if flag.removed_before(version):
-        return Severity.ERROR, f"gone since vLLM {lacks}; this is {version}", history
+        return Severity.ERROR, f"gone since {engine} {lacks}; this is {version}", history
     if had < version < lacks:
-        return Severity.WARNING, f"gone by vLLM {lacks}, perhaps in {version} already", history
+        return Severity.WARNING, f"gone by {engine} {lacks}, perhaps in {version} already", history
     return None
 
 

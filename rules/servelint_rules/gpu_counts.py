@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 DEGREE_FLAGS = (
     "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size", "--data-parallel-size-local",
     "--prefill-context-parallel-size", "--nnodes",
+    "--tp-size", "--pp-size", "--dp-size",  # SGLang
+    "--tensor_parallel_size", "--pipeline_parallel_size", "--context_parallel_size",  # TensorRT-LLM
+    "--num-shard",  # TGI
 )  # fmt: skip
 _MOST_GPUS_PER_POD = 16
 

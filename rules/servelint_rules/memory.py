@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 # KV cache block of vLLM on NVIDIA and AMD GPUs where none is stated.
 _BLOCK = 16
 # Engines that start with a cache that is too small for the longest request, and refuse such a request
-# (sglang/srt/managers/scheduler.py max_req_len; tensorrt_llm/_torch/pyexecutor/_util.py).
+# (SGLang: max_req_len in sglang/srt/managers/tp_worker.py; trtllm-serve stops only if --fail_fast_on_attention_window_too_large).
 _SHORTENING = frozenset(("sglang", "trtllm"))
 
 

@@ -26,7 +26,7 @@ _VOCABULARY_PADDING = 64
 @rule(
     "PAR202", "heads-not-divisible-by-tp", "Attention heads cannot be divided over the tensor-parallel group",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
-    engines=("vllm", "trtllm", "generic"), fixable=True, inputs=("model",),
+    engines=("vllm", "trtllm", "tgi", "generic"), fixable=True, inputs=("model",),
 )  # fmt: skip
 def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     """
@@ -53,13 +53,14 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     ## References
 
     - vLLM, `vllm/config/model.py`, `verify_with_parallel_config`
+    - text-generation-inference, `server/text_generation_server/models/custom_modeling`
     - Megatron-LM, `megatron/core/transformer/transformer_config.py`
     - [vllm#2652](https://github.com/vllm-project/vllm/issues/2652), [vllm#11797](https://github.com/vllm-project/vllm/issues/11797)
     """
     pool = case.pool
     size = pool.tensor.value
-    if size <= 1:
-        return
+    if size <= 1 or case.layout.attention_data > 1:
+        return  # attention data parallelism leaves the heads whole
     check_model(pool)
     from servelint.capacity import shape  # lazy: only layouts with several GPUs need the model's shape
 
@@ -95,6 +96,8 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
 def _refusal(engine: str) -> str:
     if engine == "vllm":
         return "vLLM stops with “Total number of attention heads … must be divisible by tensor parallel size”"
+    if engine == "tgi":
+        return "TGI stops with “`num_heads` must be divisible by `num_shards`”"
     return "a whole number of heads must stand on each GPU"
 
 

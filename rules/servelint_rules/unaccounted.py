@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from servelint.deployment import Pool
     from servelint.engines.command import Argument
 
-# Makers of the GPUs whose memory vLLM's own worker accounts for (vllm/v1/worker/gpu_worker.py).
+# Makers of the GPUs whose memory the engines' accounting is described for (vllm/v1/worker/gpu_worker.py and its like).
 _DESCRIBED = frozenset(("NVIDIA", "AMD"))
 # Makers by the prefix of the resource that pods ask for.
 _MAKERS = {
@@ -42,10 +42,10 @@ def gpu_memory(case: PoolCase) -> MemoryBudget | None:
         return None
     check_model(pool)
     check_accelerator(case)
-    if pool.engine.get("") == "vllm" and pool.containers:
+    if pool.containers:
         accelerator = case.accelerator
         if accelerator.vendor not in _DESCRIBED:
-            reason = f"how vLLM shares out the memory of {accelerator.name} is not described here"
+            reason = f"how an engine shares out the memory of {accelerator.name} is not described here"
             raise UnknownFact("memory accounting", reason)
         for argument in _arguments(pool):
             if argument.name.startswith(("--cpu-offload", "--offload-")) and argument.value not in ("0", "0.0"):
@@ -66,8 +66,8 @@ def check_accelerator(case: PoolCase) -> None:
 def check_model(pool: Pool) -> None:
     """Raises :class:`UnknownFact` where the command line changes the shape of the model."""
     for argument in _arguments(pool):
-        if argument.name == "--hf-overrides" and not _is_harmless(argument):
-            raise UnknownFact("model.architecture", "--hf-overrides changes the model's configuration")
+        if argument.name in ("--hf-overrides", "--json-model-override-args") and not _is_harmless(argument):
+            raise UnknownFact("model.architecture", f"{argument.name} changes the model's configuration")
 
 
 def _is_harmless(argument: Argument) -> bool:

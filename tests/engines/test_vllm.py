@@ -188,6 +188,8 @@ def test_an_image_with_bare_arguments() -> None:
     assert command_of("args: [--model, org/model]\n", "example.com/other:v1") is None
     assert command_of("args: [-tp=2, --max-model-len=1]\n", "${VLLM_IMAGE}") is not None
     assert command_of("args: [--port=1]\n", "${VLLM_IMAGE}") is None
+    assert command_of("args: [--max-model-len=1]\n", "example.com/team/vllm-patched:v1") is not None
+    assert command_of("args: [--max-model-len=1]\n", "example.com/team/vllm-sim:v1") is None, "runs no model"
 
 
 def test_an_image_without_any_arguments() -> None:

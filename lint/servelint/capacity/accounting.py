@@ -208,10 +208,12 @@ def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
 def _plain(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
     """An engine of which nothing is known but physics: weights, KV cache, one step's activations, a small overhead.
 
-    The budget is the stated utilization of the memory, or all of it. TGI warms up and keeps a margin it does not state.
+    The budget is the stated utilization of the memory, or all of it. TGI keeps a margin of that share: TGI_WIGGLE_ROOM, 0.90
+    or 0.95 by release (server/text_generation_server/models/globals.py).
     """
-    stated = readings(pool.gpu_memory_utilization)
-    shares = stated or ((0.95, 0.85, 1.0) if layout.engine == "tgi" else (1.0,))
+    shares = readings(pool.gpu_memory_utilization) or (1.0,)
+    if layout.engine == "tgi":
+        shares = tuple(share * margin for share in shares for margin in (0.95, 0.85, 1.0))
     budget = _share(device, shares)
     activation = _forward(pool, accelerator, layout)
     overhead = _gib(0.1, 0.6, 2.5) if layout.world_size > 1 else _gib(0.1, 0.4, 1.0)

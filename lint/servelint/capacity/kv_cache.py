@@ -136,7 +136,9 @@ def _spec(a: Architecture, mixer: str, layout: Layout, element: float, plain: fl
     if mixer == shape.MLA:
         width = (a.need("kv_lora_rank") + a.need("qk_rope_head_dim")) * element
         if a.number("index_n_heads", 0):
-            width = (_SPARSE_FP8_TOKEN_BYTES if element < plain else width) + _INDEXER_TOKEN_BYTES
+            # SGLang keeps vLLM's format for FlashMLA only, TensorRT-LLM has no other than the plain one: the least is taken.
+            wide = element < plain and layout.engine == "vllm"
+            width = (_SPARSE_FP8_TOKEN_BYTES if wide else width) + _INDEXER_TOKEN_BYTES
         return _Spec(mixer, width)
     _, kv, key, value = tensors.attention_dims(a, mixer)
     window = shape.window(a) if mixer == shape.SLIDING else 0

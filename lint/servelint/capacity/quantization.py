@@ -77,6 +77,7 @@ MXFP4 = Scheme("mxfp4, one 8-bit scale per 32", Estimate.exact(0.5 + 1 / 32), pa
 MXFP8 = Scheme("mxfp8, one 8-bit scale per 32", Estimate.exact(1 + 1 / 32))
 INT8 = Scheme("int8", Estimate.exact(1.0))
 BNB4 = Scheme("bitsandbytes 4 bit, one scale per 64", Estimate(0.5 + 1 / 64, 0.5 + 4 / 64, 0.5 + 4 / 64))
+_BNB4_TWICE = Scheme("bitsandbytes 4 bit, its scales quantized too", Estimate.exact(0.5 + 1 / 64 + 4 / 64 / 256))
 _MIXED = Scheme("mixed fp8 and nvfp4", Estimate(0.5625, 0.78, 1.0))
 _BY_ALGORITHM = {
     "FP8": FP8, "NVFP4": NVFP4, "W4A16_NVFP4": NVFP4, "MXFP4": MXFP4, "MXFP8": MXFP8, "W4A16": _integer(4, 128, True),
@@ -260,8 +261,8 @@ _ONLINE = {
     "experts_int8": INT8, "int8": INT8, "w8a8_int8": INT8, "eetq": INT8,
     "mxfp8": MXFP8, "nvfp4": NVFP4, "modelopt_fp4": NVFP4, "fp4": NVFP4, "mxfp4": MXFP4, "bitsandbytes": BNB4,
     "int4": _INT4, "awq": _INT4, "awq_marlin": _INT4, "gptq": _INT4, "gptq_marlin": _INT4,
-    # The names of TGI (its launcher), of SGLang (its server arguments) and of TensorRT-LLM.
-    "bitsandbytes-nf4": BNB4, "bitsandbytes-fp4": BNB4, "marlin": _INT4, "modelopt_fp8": FP8, "nvfp4_online": NVFP4,
+    # As TGI's launcher, SGLang's server arguments and TensorRT-LLM's QuantAlgo name them:
+    "bitsandbytes-nf4": _BNB4_TWICE, "bitsandbytes-fp4": _BNB4_TWICE, "marlin": _INT4, "modelopt_fp8": FP8, "nvfp4_online": NVFP4,
     "moe_wna16": _INT4, "w4afp8": _INT4, "fp8_block_scales": FP8, "w4a16_awq": _INT4, "w4a8_awq": _INT4,
 }  # fmt: skip
 

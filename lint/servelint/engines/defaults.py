@@ -61,7 +61,8 @@ class Defaults:
         return Origin(OriginKind.DEFAULT, text)
 
     def give(self, field: str, fact: Fact[Any]) -> None:
-        if is_missing(self._pool, field):
+        """``fact`` for a field that nobody stated; the first one given stays."""
+        if field not in self._facts and is_missing(self._pool, field):
             self._facts[field] = fact
 
     def constant(self, field: str, value: Any) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.engines.launching import modules
+from servelint.engines.launching import modules, talks
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -27,7 +27,7 @@ _RUNTIME = "-runtime"
 
 def worker(words: Sequence[Word], engine: str) -> tuple[str, int] | None:
     """(launcher, index of the first argument) of Dynamo's worker of ``engine`` in a program's words; None if they run none."""
-    for module, start in modules(words):
+    for module, start in () if talks(words) else modules(words):
         for package in _PACKAGES[engine]:
             inside = module.removeprefix(f"{package}.").split(".") if module != package else []
             if module == package or (module.startswith(f"{package}.") and not set(inside) & set(_NO_WORKERS)):

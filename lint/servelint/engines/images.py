@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
 VERSION = "engine.version"
 _MOVING = frozenset(("latest", "nightly", "main", "stable", "edge", "dev"))
+_STAND_INS = frozenset(("sim", "simulator", "mock", "mocker", "emulator"))
 
 
 class Releases(NamedTuple):
@@ -36,6 +37,11 @@ def split(image: str) -> tuple[str, str, str]:
     if not colon or "/" in tag:
         head, tag = name, ""
     return head, tag, digest
+
+
+def is_stand_in(image: str) -> bool:
+    """The image's own name says that it takes an engine's arguments and runs no model, as ``llm-d-inference-sim`` does."""
+    return not _STAND_INS.isdisjoint(split(image)[0].rpartition("/")[2].lower().replace("_", "-").split("-"))
 
 
 def version_of(image: str, releases: Releases) -> Version | None:

@@ -49,7 +49,9 @@ def are_arguments(words: Sequence[Word]) -> bool:
     return not words or name_of(words[0]) not in PROGRAMS
 
 
-def parsed(engine: str, program: Program, launcher: str, start: int, table: FlagTable, version: Version | None) -> Command:
+def parsed(
+    engine: str, program: Program, launcher: str, start: int, table: FlagTable, version: Version | None, image: str
+) -> Command:
     """The engine's command: its arguments are the words of ``program`` from ``start`` on."""
     from servelint.engines.arguments import parse  # lazy: only containers that run an engine pay for its flags
 
@@ -60,4 +62,5 @@ def parsed(engine: str, program: Program, launcher: str, start: int, table: Flag
     arguments, elsewhere = parse(program.words, start, table, version)
     if any(name_of(word) == "xargs" for word in program.words[:start]):
         elsewhere = elsewhere or "the input of xargs"
-    return Command(engine, document, node, program, launcher, arguments, table, not elsewhere, start, elsewhere)
+    complete = not elsewhere
+    return Command(engine, document, node, program, launcher, arguments, table, complete, start, elsewhere=elsewhere, image=image)

@@ -7,18 +7,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.engines import dynamo, images, launching, vllm_images
+from servelint.engines import launching, servers, vllm_images
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
     from servelint.engines.command import Command, Program, Word
+    from servelint.engines.config_arguments import Files
     from servelint.engines.versions import Version
     from servelint.facts import Fact
-    from servelint.source.nodes import Document
-
-    Files = Callable[[str], Document | None]
 
 _SERVERS = frozenset(("vllm.entrypoints.openai.api_server", "vllm.entrypoints.api_server", "vllm.entrypoints.grpc_server"))
 _CLI = frozenset(("vllm.entrypoints.cli.main", "vllm.scripts"))
@@ -36,26 +34,13 @@ class Vllm:
         return vllm_images.owns_image(image)
 
     def version(self, image: Fact[str]) -> Fact[Version]:
-        return dynamo.version(image, self.name) or images.version(image, vllm_images.RELEASES)
+        return servers.version(self.name, image, vllm_images.RELEASES)
 
     def command(self, programs: Sequence[Program], image: str) -> Command | None:
         """The first server among the programs: ``vllm serve …``, ``python -m vllm.entrypoints.openai.api_server …``, or the
         bare arguments of an image that starts it. Other subcommands of ``vllm`` are no servers."""
-        for program in programs:
-            found = _launch(program.words)
-            if found is None and program.entrypoint and _starts_itself(image, program.words):
-                found = "image", 0
-            if found is not None:
-                return self._parsed(program, image, *found)
-        return None
-
-    def _parsed(self, program: Program, image: str, launcher: str, start: int) -> Command:
-        from servelint.engines.flags import flag_table  # lazy: only containers that run vLLM pay for its flags
-
-        worker = launcher.startswith(dynamo.LAUNCHER)
-        table = dynamo.table(self.name) if worker else flag_table(self.name)
-        version = dynamo.version_of(image, self.name) or images.version_of(image, vllm_images.RELEASES)
-        return launching.parsed(self.name, program, launcher, start, table, version)
+        releases = vllm_images.RELEASES
+        return servers.first(self.name, programs, image, releases, launch=_launch, starts_itself=_starts_itself)
 
     def configured(self, command: Command, files: Files) -> Command:
         """The settings of the file of ``--config`` stand in front of the command line, which wins over them.
@@ -89,7 +74,7 @@ def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
             return f"python -m {module}", start
         if module in _CLI and start < len(words) and words[start].text == "serve":
             return f"python -m {module} serve", start + 1
-    return dynamo.worker(words, "vllm")
+    return None
 
 
 def _starts_itself(image: str, words: Sequence[Word]) -> bool:

@@ -1,0 +1,52 @@
+"""The engines that Dynamo's workers run too: their server among the programs of a container, and its version."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.engines import dynamo, images, launching
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from servelint.engines.command import Command, Program, Word
+    from servelint.engines.images import Releases
+    from servelint.engines.versions import Version
+    from servelint.facts import Fact
+
+
+def first(
+    engine: str,
+    programs: Sequence[Program],
+    image: str,
+    releases: Releases,
+    *,
+    launch: Callable[[Sequence[Word]], tuple[str, int] | None],
+    starts_itself: Callable[[str, Sequence[Word]], bool],
+) -> Command | None:
+    """The first of ``programs`` that runs the server of ``engine``.
+
+    ``launch`` gives (launcher, index of the first argument) for the words of a program that does. ``starts_itself``: the
+    image's own entrypoint is the server, and the words are its arguments.
+    """
+    for program in programs:
+        found = launch(program.words) or dynamo.worker(program.words, engine)
+        if found is None and program.entrypoint and not images.is_stand_in(image) and starts_itself(image, program.words):
+            found = "image", 0
+        if found is not None:
+            from servelint.engines.flags import flag_table  # lazy: only containers that run the engine pay for its flags
+
+            worker = found[0].startswith(dynamo.LAUNCHER)
+            table = dynamo.table(engine) if worker else flag_table(engine)
+            return launching.parsed(engine, program, *found, table, version_of(engine, image, releases), image)
+    return None
+
+
+def version_of(engine: str, image: str, releases: Releases) -> Version | None:
+    """The version that the image's tag says: the engine's own, or a release of Dynamo's that ships it."""
+    return dynamo.version_of(image, engine) or images.version_of(image, releases)
+
+
+def version(engine: str, image: Fact[str], releases: Releases) -> Fact[Version]:
+    """The same as a fact; unknown with the reason."""
+    return dynamo.version(image, engine) or images.version(image, releases)
