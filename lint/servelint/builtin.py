@@ -15,21 +15,28 @@ if TYPE_CHECKING:
 
 @hookimpl
 def servelint_formats() -> Sequence[Format]:
+    from servelint.formats.aibrix import AIBrix
     from servelint.formats.compose import Compose
     from servelint.formats.dstack import Dstack
     from servelint.formats.dynamo import Dynamo
     from servelint.formats.engine_config import EngineConfig
+    from servelint.formats.helm_values import HelmValues
     from servelint.formats.kaito import Kaito
     from servelint.formats.kserve import KServe
+    from servelint.formats.kthena import Kthena
+    from servelint.formats.kubeai import KubeAI
     from servelint.formats.kubernetes import Kubernetes
     from servelint.formats.leaderworkerset import LeaderWorkerSet
     from servelint.formats.llm_d_benchmark import LlmDBenchmark
+    from servelint.formats.llmaz import Llmaz
     from servelint.formats.nim import Nim
     from servelint.formats.ome import Ome
     from servelint.formats.plan import NativePlan
     from servelint.formats.ray import Ray
+    from servelint.formats.rbg import RoleBasedGroups
     from servelint.formats.skypilot import SkyPilot
     from servelint.formats.srt_slurm import SrtSlurm
+    from servelint.formats.vllm_runtime import VllmRuntime
 
     return (
         NativePlan(),
@@ -47,11 +54,22 @@ def servelint_formats() -> Sequence[Format]:
         Ome(),
         Nim(),
         Kaito(),
+        AIBrix(),
+        RoleBasedGroups(),
+        Kthena(),
+        KubeAI(),
+        VllmRuntime(),
+        Llmaz(),
+        HelmValues(),
     )
 
 
 @hookimpl
 def servelint_engines() -> Sequence[Engine]:
+    from servelint.engines.nim import Nim
+    from servelint.engines.sglang import Sglang
+    from servelint.engines.tgi import Tgi
+    from servelint.engines.trtllm import Trtllm
     from servelint.engines.vllm import Vllm
 
-    return (Vllm(),)
+    return (Vllm(), Sglang(), Trtllm(), Tgi(), Nim())

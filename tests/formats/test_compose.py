@@ -200,3 +200,22 @@ OTHERS = [
 @pytest.mark.parametrize("text", OTHERS, ids=str)
 def test_what_runs_no_engine_is_silent(text: str) -> None:
     assert recognise(text) == []
+
+
+def test_other_engines() -> None:
+    text = """
+services:
+  tgi:
+    image: ghcr.io/huggingface/text-generation-inference:3.3.0
+    command: --model-id a/b --num-shard 2 --max-total-tokens 4096
+    gpus: [{count: 2}]
+  sglang:
+    image: lmsysorg/sglang:v0.5.12
+    entrypoint: python3 -m sglang.launch_server
+    command: --model-path c/d --tp 4
+  trtllm:
+    image: nvcr.io/nvidia/tensorrt-llm/release:1.2.0
+    command: bash -c "pip install x && trtllm-serve e/f --tp_size 8"
+"""
+    found = [(d.pools[0].engine.value, d.pools[0].model.value, d.pools[0].tensor.value) for d in recognise(text)]
+    assert found == [("tgi", "a/b", 2), ("sglang", "c/d", 4), ("trtllm", "e/f", 8)]

@@ -308,6 +308,33 @@ def test_wrong_shapes_are_nothing(spec: str) -> None:
     assert recognise(text) == []
 
 
+@pytest.mark.parametrize(("spec", "field"), [("services: [a]", "services"), ("components: {a: b}", "components")])
+def test_a_wrong_shape_is_reported(spec: str, field: str) -> None:
+    reading = Reading(())
+    text = f"apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeployment\nmetadata: {{name: r}}\nspec: {{{spec}}}\n"
+    assert recognise(text, reading) == []
+    [(code, verdict)] = reading.problems
+    assert code == "DOC102"
+    assert f"spec.{field} must be" in verdict.label
+
+
+def test_a_template_in_place_of_a_map_is_not_reported() -> None:
+    reading = Reading(())
+    recognise(graph("x").replace("services:\n    Worker: x", "services: '{{ .Values.services }}'"), reading)
+    assert reading.problems == []
+
+
+def test_the_containers_own_resources_count_where_the_service_is_silent() -> None:
+    service = worker("--model=a/b", "resources: {limits: {memory: 1Gi}}")
+    pool = one(graph(service.replace("command:", "resources: {limits: {nvidia.com/gpu: 4}}, command:")))
+    assert pool.gpus_per_node.value == 4
+
+
+def test_multinode_must_be_a_map() -> None:
+    pool = one(graph(worker("--model=a/b", "multinode: 4, resources: {limits: {gpu: 8}}")))
+    assert "not a map" in pool.nodes.reason
+
+
 def test_another_group_is_not_read() -> None:
     assert recognise(graph(worker("--model=a/b")).replace("nvidia.com/", "example.org/")) == []
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from servelint.builtin import servelint_engines
+from servelint.deployment import Role
 from servelint.formats.engine_config import EngineConfig
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
@@ -128,3 +129,39 @@ def test_a_placeholder_is_no_number() -> None:
     assert not pool.max_model_len.is_known
     assert not pool.tensor.is_known
     assert pool.max_num_seqs.value == 4
+
+
+def test_a_file_of_sglang() -> None:
+    [pool] = fixture("sglang.yaml").pools
+    assert (pool.engine.value, pool.model.value, pool.role) == ("sglang", "deepseek-ai/DeepSeek-R1", Role.DECODE)
+    assert (pool.tensor.value, pool.attention_data.value, pool.data.value, pool.expert.value) == (16, 16, 1, 16)
+    assert (pool.gpu_memory_utilization.value, pool.max_model_len.value, pool.max_num_seqs.value) == (0.85, 16384, 128)
+    assert "2048" in (FIXTURES / "sglang.yaml").read_text(encoding="utf-8"), "of all ranks; one of 16 takes its share"
+    assert shown(pool.tensor) == '"16"'
+
+
+def test_a_file_of_tensorrt_llm() -> None:
+    deployment = fixture("trtllm.yaml")
+    [pool] = deployment.pools
+    assert (pool.engine.value, pool.tensor.value, pool.expert.value, pool.attention_data.value) == ("trtllm", 8, 8, 8)
+    assert (pool.max_num_seqs.value, pool.max_num_batched_tokens.value, pool.max_model_len.value) == (128, 8192, 16384)
+    assert (pool.gpu_memory_utilization.value, shown(pool.gpu_memory_utilization)) == (0.8, "0.8")
+    assert (pool.kv_cache_dtype.value, pool.role) == ("fp8", Role.SERVE)
+    assert "command line that names this file" in pool.model.reason
+
+
+def test_files_of_tensorrt_llm_are_named_for_their_phase() -> None:
+    text = "tensor_parallel_size: 4\nkv_cache_config: {dtype: fp8}\ncache_transceiver_config: {backend: DEFAULT}\n"
+    for path, role in (("a/wide_ep_decode.yaml", Role.DECODE), ("prefill.yaml", Role.PREFILL), ("agg.yaml", Role.SERVE)):
+        [deployment] = recognise(text, path)
+        assert deployment.pools[0].role is role
+    [deployment] = recognise("cuda_graph_config:\n  enable_padding: true\nprint_iter_log: true\n")
+    assert deployment.pools[0].engine.value == "trtllm"
+
+
+def test_context_and_generation_servers() -> None:
+    context, generation = fixture("disaggregated.yaml").pools
+    assert (context.role, generation.role) == (Role.PREFILL, Role.DECODE)
+    assert (context.replicas_min.value, generation.replicas_min.value) == (2, 1)
+    assert (context.tensor.value, generation.tensor.value, generation.attention_data.value) == (1, 4, 4)
+    assert (context.model.value, generation.model.value) == ("Qwen/Qwen3-32B", "Qwen/Qwen3-32B")

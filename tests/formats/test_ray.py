@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING
 import pytest
 
 from servelint.builtin import servelint_engines
+from servelint.case import PoolCase
 from servelint.deployment import Role
 from servelint.facts import FactState, OriginKind
 from servelint.formats.ray import Ray
+from servelint.reports.pool_values import pool_object
 from servelint.source import edits
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -342,6 +344,24 @@ def test_its_variables_are_written_back() -> None:
     )
 
 
+def test_arguments_of_the_application_may_be_the_engines() -> None:
+    text = (
+        "applications:\n- name: llm\n  import_path: serve_vllm:build_app\n"
+        "  args: {model: org/name, tensor-parallel-size: '4', max-model-len: 8192, accelerator: GPU}\n"
+    )
+    pool = one(text)
+    assert (pool.engine.value, pool.model.value, pool.tensor.value, pool.max_model_len.value) == ("vllm", "org/name", 4, 8192)
+    assert written(pool.tensor) == "'4'"
+    assert "code decides" in pool.pipeline.reason
+    strange = one(text.replace("max-model-len", "my-own-setting"))
+    assert "code decides" in strange.tensor.reason
+
+
+def test_models_of_the_older_rayllm_are_files() -> None:
+    pool = one("applications:\n- import_path: rayllm.backend:router_application\n  args: {models: [./models/llama.yaml]}\n")
+    assert "./models/llama.yaml" in pool.model.reason
+
+
 @pytest.mark.parametrize("value", ["$MODEL_ID", "${MODEL_ID}"])
 def test_a_placeholder_is_no_model(value: str) -> None:
     pool = one(fixture("own-application.yaml").replace("mistralai/Mistral-7B-Instruct-v0.3", value))
@@ -372,6 +392,22 @@ def test_what_serves_no_llm_is_not_read(text: str) -> None:
 @pytest.mark.parametrize("spec", ["", "serveConfigV2: [a]", "serveConfigV2: {a: b}", "rayClusterConfig: x, serveConfigV2: ''"])
 def test_wrong_shapes_are_nothing(spec: str) -> None:
     assert recognise(f"apiVersion: ray.io/v1\nkind: RayService\nmetadata: {{name: x}}\nspec: {{{spec}}}\n") == []
+
+
+def test_a_map_in_place_of_the_string_is_reported() -> None:
+    reading = Reading(())
+    text = "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: x}\nspec: {serveConfigV2: {applications: []}}\n"
+    assert recognise(text, reading) == []
+    [(code, verdict)] = reading.problems
+    assert code == "DOC102"
+    assert "must be a text" in verdict.label
+
+
+def test_gpus_of_a_shared_host_are_not_one_replicas() -> None:
+    deployment = recognise(fixture("service-llm.yaml"))[1]
+    [pool] = deployment.pools
+    gpus = pool_object(PoolCase(pool, deployment, None))["gpus"]
+    assert gpus["requested"] is None
 
 
 def test_a_broken_string_is_reported_once_and_a_template_is_not() -> None:

@@ -150,3 +150,25 @@ OTHERS = [
 @pytest.mark.parametrize("text", OTHERS, ids=str)
 def test_other_files_are_silent(text: str) -> None:
     assert recognise(text) == []
+
+
+def test_aggregated_workers_of_sglang() -> None:
+    name = "aggregated.yaml"
+    [deployment] = recognise((FIXTURES / name).read_text(encoding="utf-8"), name)
+    [pool] = deployment.pools
+    assert (pool.role, pool.engine.value, str(pool.version.value)) == (Role.SERVE, "sglang", "0.5.12")
+    assert (pool.tensor.value, pool.attention_data.value, pool.expert.value) == (8, 8, 8)
+    assert (pool.nodes.value, pool.gpus_per_node.value, pool.replicas_min.value) == (2, 4, 2)
+    assert pool.accelerator.value.name == "GB200"
+
+
+def test_settings_of_tensorrt_llm() -> None:
+    text = (
+        "model: {path: 'hf:m/m', container: x}\nresources: {gpu_type: gb300, gpus_per_node: 4, agg_nodes: 2, agg_workers: 1}\n"
+        "backend: {type: trtllm, trtllm_config: {aggregated: {tensor_parallel_size: 8, moe_expert_parallel_size: 8, "
+        "max_batch_size: 64, enable_attention_dp: false, cuda_graph_config: null, kv_cache_config: {dtype: fp8}}}}\n"
+    )
+    [deployment] = recognise(text)
+    [pool] = deployment.pools
+    assert (pool.engine.value, pool.tensor.value, pool.expert.value, pool.max_num_seqs.value) == ("trtllm", 8, 8, 64)
+    assert (pool.nodes.value, pool.gpus_per_node.value, pool.kv_cache_dtype.value) == (2, 4, "fp8")

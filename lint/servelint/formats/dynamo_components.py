@@ -98,7 +98,7 @@ def _assembled(service: Node) -> Node | None:
             entries.setdefault(probe, stated)
     resources = service.get("resources")
     if isinstance(resources, MappingNode):
-        entries["resources"] = _resources(resources)
+        entries["resources"] = _resources(resources, main.get("resources") if isinstance(main, MappingNode) else None)
     container = _mapping(main.span if main is not None else service.span, entries)
     others = [c for c in pod.elements_at("containers") if isinstance(c, MappingNode)]
     rest = MappingNode(pod.span, False)
@@ -113,14 +113,18 @@ def _assembled(service: Node) -> Node | None:
     return template
 
 
-def _resources(resources: MappingNode) -> MappingNode:
-    """Kubernetes' resources: ``gpu`` under the resource it stands for, ``custom`` beside the others."""
+def _resources(resources: MappingNode, own: Node | None) -> MappingNode:
+    """Kubernetes' resources: ``gpu`` under the resource it stands for, ``custom`` beside the others; ``own``: the container's,
+    which the service's win over."""
     entries: dict[str, Node] = {}
     for side in ("limits", "requests"):
         node = resources.get(side)
+        made = {key: value for key, _, value in own.entries_at(side)} if own is not None else {}
         if not isinstance(node, MappingNode):
+            if made:
+                entries[side] = _mapping(resources.span, made)
             continue
-        made = {key: value for key, _, value in node.entries_at("custom")}
+        made.update((key, value) for key, _, value in node.entries_at("custom"))
         for key, _, value in node.pairs():
             if key == "gpu":
                 made[node.text_at("gpuType") or resources.text_at("limits", "gpuType") or _GPU] = value

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Container, Deployment, Pod, Pool, Role
 from servelint.engines.values import fact_name
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import containers, controller_words, devices, dynamo_targets, launches, podspec, scheduling
+from servelint.formats import containers, controller_words, devices, dynamo_targets, launches, objects, podspec, scheduling
 from servelint.formats.dynamo_components import Component, components, shared_environment
 from servelint.formats.environment import environment
 from servelint.formats.writers import EntryWriter, together
-from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -31,7 +31,8 @@ ARGUMENTS = (
     "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_memory_bytes", "kv_cache_dtype", "block_size",
     "dtype", "quantization", "enforce_eager", "chunked_prefill", "speculative",
 )  # fmt: skip
-_WORKERS = frozenset(("worker", "prefill", "decode", "encode", "encoder"))
+_WORKERS = frozenset(("worker", "prefill", "decode", "encode", "encoder", "main", ""))
+_HELPERS = frozenset(("frontend", "planner", "epp"))  # types that never run an engine
 _ROLES = {"prefill": Role.PREFILL, "decode": Role.DECODE, "encode": Role.ENCODE, "encoder": Role.ENCODE}
 _MODEL_FLAGS = ("--model", "--model-path", "--model-name")
 _SIMULATORS = ("dynamo.mocker", "mocker")
@@ -39,6 +40,9 @@ _SIMULATORS = ("dynamo.mocker", "mocker")
 
 def deployment(document: Document, item: Node, surroundings: Surroundings) -> Deployment | None:
     """The graph's deployment; None where no component of it runs an engine."""
+    name = controller_words.label_of(item).text
+    for field, shape in (("services", MappingNode), ("components", SequenceNode)):
+        objects.has_shape(surroundings, document, item, ("spec", field), shape, name)
     given = shared_environment(document, item)
     every = components(item)
     framework = item.get("spec", "backendFramework")
@@ -50,7 +54,6 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> De
         return None
     pools = _roles(pools, every)
     pools = dynamo_targets.with_targets(document, pools, every, given)
-    name = controller_words.label_of(item).text
     for pool in pools:
         podspec.report_invalid(surroundings, name, pool.replicas_min)
         podspec.report_invalid(surroundings, name, pool.nodes)
@@ -73,7 +76,7 @@ def _pools(
     given: Mapping[str, Fact[str]],
     surroundings: Surroundings,
 ) -> list[Pool]:
-    if component.template is None:
+    if component.template is None or component.role in _HELPERS:
         return []
     found = podspec.engine_pools(document, component.template, surroundings, owner=OWNER, given=given)
     if not found:
@@ -93,6 +96,8 @@ def _nodes(document: Document, component: Component) -> Fact[int]:
     group = component.node.get("multinode")
     if group is None:
         return Fact.known("nodes", 1, Origin(OriginKind.DEFAULT, "default of Dynamo: no multinode"))
+    if not isinstance(group, MappingNode):
+        return Fact.unknown("nodes", "multinode is not a map", "write multinode: {nodeCount: N}")
     stated = launches.whole(document, group.get("nodeCount"), "nodes", "multinode.nodeCount", least=1)
     return stated or Fact.known("nodes", 2, Origin(OriginKind.DEFAULT, "default of Dynamo for multinode.nodeCount"))
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.source.nodes import MappingNode
+from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.formats.base import Surroundings
-    from servelint.source.nodes import Document, Node
+    from servelint.source.nodes import Document
+
+_SHAPES = {MappingNode: "a map", SequenceNode: "a list", ScalarNode: "a text or number"}
 
 
 def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, Node]]:
@@ -28,3 +30,21 @@ def named(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, N
     """The object of ``kind`` called ``name``; None where it is not at hand, or several are."""
     found = [pair for pair in of_kind(surroundings, kind) if pair[1].text_at("metadata", "name") == name]
     return found[0] if len(found) == 1 else None
+
+
+def has_shape(
+    surroundings: Surroundings, document: Document, owner: Node | None, path: tuple[str, ...], shape: type[Node], deployment: str
+) -> bool:
+    """Whether the field at ``path`` of ``owner`` has the shape that its API asks for, or is not there; reports it otherwise."""
+    node = owner.get(*path) if owner is not None else None
+    if node is None or isinstance(node, shape):
+        return True
+    if isinstance(node, ScalarNode) and any(mark in node.text for mark in ("{{", "$", "<")):
+        return False  # filled in before it is applied
+    from servelint.facts import Place
+    from servelint.finding import Verdict  # lazy: only invalid documents are reported
+
+    what = ".".join(path)
+    label = f"{what} must be {_SHAPES[shape]}, not {_SHAPES.get(type(node), 'this')}"
+    surroundings.problem("DOC102", Verdict(Place.of(document, node), label, key=what), deployment)
+    return False

@@ -259,12 +259,12 @@ _ROLES = {
     "prefill": Role.PREFILL, "prefiller": Role.PREFILL, "kv_producer": Role.PREFILL,
     "decode": Role.DECODE, "decoder": Role.DECODE, "kv_consumer": Role.DECODE,
     "encode": Role.ENCODE, "encoder": Role.ENCODE, "ec_producer": Role.ENCODE,
+    "context": Role.PREFILL, "generation": Role.DECODE, "mm_encoder": Role.ENCODE,  # TensorRT-LLM's server roles
 }  # fmt: skip
-
-
+# Switches of vLLM, of SGLang and of Dynamo's workers.
 _ROLE_FLAGS = (
-    ("--mm-encoder-only", Role.ENCODE), ("--multimodal-encode-worker", Role.ENCODE),
-    ("--is-prefill-worker", Role.PREFILL), ("--is-decode-worker", Role.DECODE),  # Dynamo's wrappers
+    ("--mm-encoder-only", Role.ENCODE), ("--encoder-only", Role.ENCODE), ("--multimodal-encode-worker", Role.ENCODE),
+    ("--is-prefill-worker", Role.PREFILL), ("--is-decode-worker", Role.DECODE),
 )  # fmt: skip
 
 
@@ -280,6 +280,9 @@ def role_of(template: Node, document: Document, command: Command, name: str = ""
     for flag, role in _ROLE_FLAGS:
         if command.last(flag) is not None:
             return role
+    server = command.last("--server_role")
+    if server is not None:
+        return _ROLES.get((server.value or "").lower(), Role.SERVE)
     transfer = next((a for a in reversed(command.arguments) if a.name == "--kv-transfer-config"), None)
     if transfer is None:
         return Role.SERVE

@@ -53,6 +53,7 @@ def pool(application: Application, surroundings: Surroundings) -> Pool | None:
     document, label = application.document, application.label
     facts = _facts(variables)
     facts["model"] = _model(variables)
+    facts.update(_arguments(application, engine.name if engine is not None else "", surroundings))
     placement = ray_cluster.place(application.cluster, ray_cluster.world_of(facts))
     found = ray_cluster.accelerator_of(None, placement.group)
     if found is not None:
@@ -159,6 +160,26 @@ def _model(variables: dict[str, Variable]) -> Fact[str]:
     if named:
         return Fact.unknown("model.id", "several variables name models: " + ", ".join(named), _REMEDY)
     return facts[0] if facts else Fact.unknown("model.id", f"{_CODE}: no variable names the model", _REMEDY)
+
+
+def _arguments(application: Application, engine: str, surroundings: Surroundings) -> dict[str, Fact[Any]]:
+    """Facts of ``args`` where all of them that are written with dashes are options of the engine.
+
+    So does the vLLM example in Ray's documentation: its builder hands ``args`` to vLLM's own parser.
+    """
+    args = application.node.get("args")
+    runs = next((e for e in surroundings.engines if e.name == engine), None)
+    if runs is None or not isinstance(args, MappingNode):
+        return {}
+    from servelint.engines import config_arguments  # lazy: few applications have arguments
+    from servelint.engines.flags import flag_table
+
+    command = config_arguments.command(engine, application.document, args, flag_table(engine), None, launcher="Ray Serve")
+    strange = [a for a in command.arguments if a.flag is None and "-" in a.words[0].text]
+    if strange or not any(a.flag is not None and "-" in a.words[0].text for a in command.arguments):
+        return {}
+    stated = runs.facts(command, {})
+    return {field: fact for field, fact in stated.items() if fact.is_known or fact.origin is not None}
 
 
 def _facts(variables: dict[str, Variable]) -> dict[str, Fact[Any]]:

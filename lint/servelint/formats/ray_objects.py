@@ -47,6 +47,7 @@ def _once(pool: Pool) -> Pool:
 
 def _service(document: Document, item: Node, name: str, surroundings: Surroundings) -> Iterator[Deployment]:
     text = item.get("spec", "serveConfigV2")
+    objects.has_shape(surroundings, document, item, ("spec", "serveConfigV2"), ScalarNode, name)
     if not isinstance(text, ScalarNode):
         return
     content = read(document, text)

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _LAUNCHER = "Ray Serve LLM"
 _ROLES = (("prefill_config", Role.PREFILL), ("decode_config", Role.DECODE))
 _MOST_AUTO = 100
+_OLDER = ("rayllm", "aviary")  # RayLLM before Ray 2.44, whose models are files
 # What Ray calls accelerators (python/ray/util/accelerators) where the catalogue has another name.
 _ACCELERATORS = {
     "AMD-Instinct-MI325X-OAM": "MI325X", "AMD-Instinct-MI350X-OAM": "MI350X", "AMD-Instinct-MI355X-OAM": "MI355X",
@@ -101,6 +102,8 @@ def _models(application: Application, surroundings: Surroundings) -> Iterator[tu
         return
     single = node.get("args", "llm_config")
     configs = [*node.elements_at("args", "llm_configs"), *([single] if single is not None else [])]
+    if not configs and any(mark in (node.text_at("import_path") or "") for mark in _OLDER):
+        configs = [c for c in node.elements_at("args", "models") if isinstance(c, ScalarNode)]
     for config in configs:
         yield (_pool(application, config, Role.SERVE, surroundings),)
     if not configs:

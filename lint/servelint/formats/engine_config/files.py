@@ -6,10 +6,10 @@ import os.path
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from servelint.deployment import Container, Deployment, Pool
+from servelint.deployment import Container, Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, launches, podspec
-from servelint.formats.engine_config import settings
+from servelint.formats.engine_config import disaggregated, settings
 from servelint.formats.engine_config.keys import owner
 from servelint.source.nodes import MappingNode, ScalarNode, walk
 
@@ -27,10 +27,13 @@ NOTE = "this is an engine's configuration file: what it does not state stands on
 
 def in_file(document: Document, root: MappingNode, surroundings: Surroundings) -> list[Deployment]:
     """The deployment of a file that is a configuration."""
+    name = os.path.basename(document.source.path).rpartition(".")[0] or "config"
+    if disaggregated.is_disaggregated(root):
+        trtllm = next((engine for engine in surroundings.engines if engine.name == "trtllm"), None)
+        return [disaggregated.deployment(document, root, trtllm, name)] if trtllm is not None else []
     engine = owner(root, surroundings.engines)
     if engine is None:
         return []
-    name = os.path.basename(document.source.path).partition(".")[0]
     return [_deployment(document, document, root, engine, name)]
 
 
@@ -68,6 +71,22 @@ def _deployment(physical: Document, document: Document, mapping: MappingNode, en
     return Deployment(name, "engine-config", physical, (pool(engine, started, physical, name),), notes=(NOTE,))
 
 
+# TensorRT-LLM is told its phase on the command line; its files are named for it.
+_PHASES = {
+    "prefill": Role.PREFILL, "context": Role.PREFILL, "ctx": Role.PREFILL,
+    "decode": Role.DECODE, "generation": Role.DECODE, "gen": Role.DECODE, "encode": Role.ENCODE,
+}  # fmt: skip
+
+
+def _role(started: Command, physical: Document, name: str) -> Role:
+    if started.engine == "trtllm":
+        words = "".join(c if c.isalnum() else " " for c in name.lower()).split()
+        transfers = any(argument.name == "--cache_transceiver_config" for argument in started.arguments)
+        roles = {_PHASES[word] for word in words if word in _PHASES}
+        return roles.pop() if transfers and len(roles) == 1 else Role.SERVE
+    return podspec.role_of(started.node, physical, started, name)
+
+
 def pool(engine: Engine, started: Command, physical: Document, name: str) -> Pool:
     """The pool of one configuration: its facts, and nothing of where it runs."""
     image: Fact[str] = Fact.unknown(containers.IMAGE, "a configuration file names no image")
@@ -79,7 +98,7 @@ def pool(engine: Engine, started: Command, physical: Document, name: str) -> Poo
     return Pool(
         name=name,
         place=place,
-        role=podspec.role_of(node, physical, started, name),
+        role=_role(started, physical, name),
         containers=(Container(name, physical, node, engine.name, image, None, started, {}),),
         engine=Fact.known("engine.name", engine.name, Origin(OriginKind.DERIVED, "whose options the keys are", place)),
         version=engine.version(image),

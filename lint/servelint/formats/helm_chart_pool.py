@@ -1,0 +1,240 @@
+"""The pool of a server in the values of a chart whose templates are not known.
+
+The templates may add arguments of their own, so nothing is a default of the engine here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+from servelint.engines.command import Program
+from servelint.facts import Fact, FactState, Origin, OriginKind, Place
+from servelint.formats import controller_words, devices, launches, podspec, scheduling, value_words
+from servelint.formats.environment import Environment, environment
+from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, flag_of, kebab
+from servelint.formats.helm_chart_server import (
+    NIM,
+    REASON,
+    REMEDY,
+    arguments,
+    asking,
+    command_of,
+    count_of,
+    engine_names,
+    inside,
+    label_of,
+    model,
+    starts_engine,
+)
+from servelint.formats.launches import Launch
+from servelint.formats.node_terms import labelled, with_terms
+from servelint.formats.unstated_facts import without_defaults
+from servelint.formats.writers import together
+from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
+
+if TYPE_CHECKING:
+    from servelint.deployment import Pool
+    from servelint.engines.command import Word
+    from servelint.formats.base import Surroundings
+    from servelint.formats.helm_chart_server import Server
+    from servelint.source.nodes import Document, Node
+
+_LAUNCHERS = {
+    "vllm": ("vllm", "serve"),
+    "sglang": ("python3", "-m", "sglang.launch_server"),
+    "tgi": ("text-generation-launcher",),
+    "trtllm": ("trtllm-serve",),
+}
+_MODEL_FLAGS = {"sglang": "--model-path", "tgi": "--model-id"}
+_HOST = 8  # GPUs of most hosts
+_GROUPS = ("multiNode", "multinode", "leaderWorkerSet", "ray")
+
+
+def pools(server: Server, surroundings: Surroundings) -> list[Pool]:
+    """The pool of a server."""
+    return _nim(server, surroundings) if server.engine == NIM else _pools(server, surroundings)
+
+
+def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
+    document, node = server.document, server.node
+    variables = _environment(document, node)
+    programs = _programs(server, variables)
+    gpus, resource = _gpus(server)
+    least, most = _replicas(document, node)
+    for other in (node.get("deployment"), server.frame):
+        if least.state is FactState.UNKNOWN and least.place is None and isinstance(other, MappingNode):
+            least, most = _replicas(document, other)
+    facts: dict[str, Fact[Any]] = {"replicas_min": least, "replicas_max": most}
+    if model(server) is None and not (command_of(node) and starts_engine(command_of(node))):
+        facts["model"] = Fact.unknown("model.id", REASON, REMEDY)
+    accelerator = _accelerator(server)
+    if accelerator is not None:
+        facts["accelerator"] = accelerator
+    title = server.name or "serve"
+    launch = Launch(
+        document, title, node, label_of(node), server.image, server.reference, programs, variables, gpus, resource,
+        _nodes(server), facts,
+    )  # fmt: skip
+    found = [pool for pool in launches.pools(launch, surroundings.engines) if pool.engine.get("") == server.engine]
+    if found:
+        podspec.report_invalid(surroundings, title, least)
+    return [_over_hosts(without_defaults(pool, REASON, REMEDY)) for pool in found[:1]]
+
+
+def _over_hosts(pool: Pool) -> Pool:
+    """More ranks than a whole host has GPUs run on several, however the templates arrange it."""
+    degrees = (pool.tensor, pool.pipeline)
+    ranks = math.prod(degree.value for degree in degrees if degree.is_known)
+    host = max(pool.gpus_per_node.value, _HOST) if pool.gpus_per_node.is_known else _HOST
+    stated = pool.nodes.origin is not None and pool.nodes.origin.kind is OriginKind.FILE
+    if stated or ranks <= host:
+        return pool
+    return replace(pool, nodes=Fact.unknown("nodes", REASON, REMEDY))
+
+
+def _nim(server: Server, surroundings: Surroundings) -> list[Pool]:
+    """A NIM's values have the shape of a NIMService: image, resources, env."""
+    from servelint.formats.nim_objects import values_pool  # lazy: few charts have a NIM
+
+    least, most = _replicas(server.document, server.node)
+    pool = values_pool(server.document, server.node, surroundings)
+    return [replace(pool, name=server.name or pool.name, replicas_min=least, replicas_max=most)]
+
+
+def _programs(server: Server, variables: Environment) -> tuple[Program, ...]:
+    from servelint.engines import shell  # lazy: only recognised values are taken apart
+
+    document, node = server.document, server.node
+    command = command_of(node)
+    items = [item for value in arguments(server) if isinstance(value, SequenceNode) for item in value.items]
+    label = label_of(node)
+    if command and starts_engine(command):
+        return shell.programs(document, command, [item.resolved for item in items], variables, label)
+    made = controller_words.words(label, *_LAUNCHERS[server.engine])
+    made += _model_words(server)
+    made += [word for section in server.sections for word in _settings(server, section)]
+    made += [word for value in arguments(server) for word in _argument_words(document, value, variables)]
+    unseen = controller_words.unseen(label, "the templates of the chart")
+    return (Program((*made, unseen, unseen), False, document, label),)
+
+
+def _settings(server: Server, section: MappingNode) -> list[Word]:
+    """Keys that are options of the engine, spelled as charts do."""
+    made: list[Word] = []
+    for key, name, value in section.pairs():
+        flag = flag_of(server.engine, key)
+        anchor = name.resolved
+        if flag is None or not isinstance(value, ScalarNode) or not isinstance(anchor, ScalarNode):
+            continue
+        if value.is_null or not value.text.strip():
+            continue
+        if flag.switch:
+            made += controller_words.words(anchor, flag.name) if value_words.is_true(section, key) else []
+        else:
+            made += [*controller_words.words(anchor, flag.name), value_words.value(value)]
+    return made
+
+
+def _argument_words(document: Document, value: Node, variables: Environment) -> list[Word]:
+    if isinstance(value, SequenceNode):
+        return controller_words.of_items(document, [item.resolved for item in value.items], variables)
+    if isinstance(value, ScalarNode):
+        return controller_words.of_text(document, value, variables)
+    made: list[Word] = []
+    if isinstance(value, MappingNode):
+        for key, name, node in value.pairs():
+            anchor = name.resolved
+            # What templates make of false differs (no option, or one with a value), so that nothing is said of it.
+            if not isinstance(anchor, ScalarNode) or value_words.is_false(value, key):
+                continue
+            made += controller_words.words(anchor, f"--{key.lstrip('-')}")
+            if isinstance(node, ScalarNode) and not node.is_null and node.text.strip().lower() not in {"", "true"}:
+                made.append(value_words.value(node))
+    return made
+
+
+def _model_words(server: Server) -> list[Word]:
+    node = model(server)
+    if node is None:
+        return []
+    flag = _MODEL_FLAGS.get(server.engine)
+    lead = controller_words.words(node, flag) if flag else []
+    scheme, separator, _ = node.text.partition("://")
+    if separator and scheme.lower() in {"hf", "huggingface"}:
+        return [*lead, value_words.part(node, len(scheme) + len(separator))]
+    return [*lead, value_words.value(node)]
+
+
+def _environment(document: Document, node: MappingNode) -> Environment:
+    """``env`` as Kubernetes' list; further variables may come from the templates."""
+    return Environment(dict(environment(document, node)), "it may come from the templates of the chart")
+
+
+def _gpus(server: Server) -> tuple[Fact[int], str]:
+    document = server.document
+    outer = (mapping for mapping in (server.holder, server.frame) if mapping is not None)
+    for node in (server.node, *outer):
+        holder = asking(node) if node is not server.frame else node
+        asked = devices.devices(holder)
+        if asked.resource:
+            return devices.count(document, holder, together((document, asked.limit), (document, asked.request))), asked.resource
+    counted = count_of(server)
+    if counted is None:
+        return Fact.unknown(devices.NAME, REASON, REMEDY), ""
+    stated = launches.whole(document, counted, devices.NAME, "the number of GPUs")
+    amd = "rocm" in server.reference.lower()
+    return stated or Fact.unknown(devices.NAME, REASON, REMEDY), "amd.com/gpu" if amd else "nvidia.com/gpu"
+
+
+def _accelerator(server: Server) -> Fact[Any] | None:
+    document = server.document
+    outer = (mapping for mapping in (server.holder, server.frame) if mapping is not None)
+    places = [server.node, *inside(server.node), *outer]
+    for place in places:
+        found = scheduling.accelerator(document, with_terms(place))
+        instance = next((v for key, _, v in place.pairs() if kebab(key) == "instance-type"), None)
+        if found is None and isinstance(instance, ScalarNode) and not instance.is_null:
+            found = scheduling.accelerator(document, labelled("node.kubernetes.io/instance-type", instance))
+        if found is not None:
+            return found
+    from servelint.catalogue import accelerators  # lazy: only recognised values need it
+
+    for section in server.sections:
+        for key, _, value in section.pairs():
+            if kebab(key) in GPU_TYPES and isinstance(value, ScalarNode) and (known := accelerators.find_all(value.text)):
+                return Fact.either(scheduling.NAME, known, Origin(OriginKind.FILE, key, Place.of(document, value)))
+    return None
+
+
+def _replicas(document: Document, node: Node) -> tuple[Fact[int], Fact[int]]:
+    for key in ("autoscaling", "hpa", "scaling", "keda", "autoscaler"):
+        scaled = node.get(key)
+        if scaled is None or not (value_words.is_true(scaled, "enabled") or scaled.get("enabled") is None):
+            continue
+        low = launches.whole(document, scaled.get("minReplicas") or scaled.get("minReplicaCount"), "replicas.min", "minReplicas")
+        high = launches.whole(document, scaled.get("maxReplicas") or scaled.get("maxReplicaCount"), "replicas.max", "maxReplicas")
+        if low is not None or high is not None:
+            unknown: Fact[int] = Fact.unknown("replicas.min", REASON, REMEDY)
+            return low or unknown, high or replace(unknown, name="replicas.max")
+    for key, _, value in node.entries_at():
+        if kebab(key) in REPLICAS:
+            stated = launches.whole(document, value, "replicas.min", key)
+            if stated is not None:
+                return stated, replace(stated, name="replicas.max")
+    unknown = Fact.unknown("replicas.min", REASON, REMEDY)
+    return unknown, replace(unknown, name="replicas.max")
+
+
+def _nodes(server: Server) -> Fact[int] | None:
+    for section in server.sections:
+        for key, _, value in section.pairs():
+            if kebab(key) in NODES:
+                stated = launches.whole(server.document, value, "nodes", key, least=1)
+                if stated is not None:
+                    return stated
+    named = [value.text for mapping in (server.node, *server.around[:1]) for value in engine_names(mapping)]
+    many = any(value_words.is_true(server.node.get(key), "enabled") for key in _GROUPS)
+    many = many or any({"lws", "ray"} & set(kebab(text).split("-")) for text in named)
+    return Fact.unknown("nodes", REASON, REMEDY) if many else None

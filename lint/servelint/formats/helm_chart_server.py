@@ -1,0 +1,293 @@
+"""One server in the values of a chart whose templates are not known: how it is recognised, and where its settings stand."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from servelint.engines import images
+from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.formats import containers, devices, launches
+from servelint.formats.bare_podspecs import named_container
+from servelint.formats.containers import IMAGE
+from servelint.formats.helm_chart_keys import ARGUMENTS, ENGINE_KEYS, GPU_COUNTS, MODELS, SECTIONS, flag_of, kebab
+from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from servelint.engines.base import Engine
+    from servelint.formats.base import Surroundings
+    from servelint.source.nodes import Document, Node
+
+REASON = "the templates of the chart may set it"
+REMEDY = "lint the rendered chart: helm template … | servelint check -"
+NIM = "nim"
+_NAMED = {
+    "vllm": "vllm", "sglang": "sglang", "tgi": "tgi", "trtllm": "trtllm", "tensorrtllm": "trtllm", "textgeneration": "tgi",
+}  # fmt: skip
+_MODEL_KEYS = ("id", "name", "repo", "repository", "uri", "path")
+# Images that are named for an engine they do not run.
+_NO_ENGINES = frozenset(
+    ("router", "gateway", "bench", "exporter", "client", "frontend", "proxy", "operator", "sidecar", "webui", "benchmark")
+)
+# NIMs that generate no text.
+_OTHER_NIMS = ("embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "detection", "guard")
+
+
+class Server(NamedTuple):
+    """A server as the values describe it.
+
+    ``sections``: its own mapping and others that hold settings of it, the nearest first.
+    ``holder``: the mapping around it whose image it has, if it has none of its own.
+    """
+
+    document: Document
+    name: str
+    node: MappingNode
+    engine: str
+    reference: str
+    image: Fact[str]
+    sections: tuple[MappingNode, ...]
+    around: tuple[MappingNode, ...] = ()
+    holder: MappingNode | None = None
+
+    @property
+    def has_image(self) -> bool:
+        """Its own mapping names an image."""
+        return bool(self.reference) and self.holder is None
+
+    @property
+    def frame(self) -> MappingNode | None:
+        """The mapping around it, if nothing else in that has an image: what it says of pods is said of the server's."""
+        outer = self.around[0] if self.around else None
+        if outer is None or self.holder is not None or outer.get("image") is not None:
+            return None
+        others = (value for key, _, value in outer.pairs() if value is not self.node and not is_other_part(key))
+        return None if any(isinstance(other, MappingNode) and other.get("image") is not None for other in others) else outer
+
+    @property
+    def names_model(self) -> bool:
+        return self.engine == NIM or _model_in(self.node, _sections(self.node)) is not None
+
+
+def server(
+    document: Document, name: str, node: MappingNode, around: tuple[MappingNode, ...], surroundings: Surroundings
+) -> Server | None:
+    """The server that ``node`` describes; None where it describes none. ``around``: the mappings it stands in."""
+    if kebab(name) in ARGUMENTS or is_other_part(name):
+        return None
+    image, reference = _image(document, node)
+    if reference and "/nim/" in reference:
+        return Server(document, name, node, NIM, reference, image, (node,)) if _is_llm_nim(node, reference) else None
+    own = tuple(_sections(node))
+    engine = _engine_of_image(reference, surroundings.engines)
+    needed, holder = 1, None
+    if not engine and not reference:
+        engine, needed = _named(name, node, around), 2
+    if not engine and not reference and kebab(name) not in SECTIONS:
+        holder = next((outer for outer in around if _image(document, outer)[1]), None)
+        if holder is not None:
+            image, reference = _image(document, holder)
+            engine = _engine_of_image(reference, surroundings.engines)
+    if not engine:
+        return None
+    described = Server(document, name, node, engine, reference, image, own, around, holder)
+    evidence = _evidence(described)
+    if holder is not None and ("model" not in evidence or len(evidence) < 2):
+        return None
+    if "model" not in evidence:
+        described = described._replace(sections=(*own, *_outer_sections(around)))
+        evidence |= _evidence(described)
+    return described if len(evidence) >= needed else None
+
+
+def is_other_part(name: str) -> bool:
+    """A part of the chart that is named for what stands around servers, though it may have the engine's image."""
+    return not _NO_ENGINES.isdisjoint(kebab(name).split("-"))
+
+
+def _outer_sections(around: tuple[MappingNode, ...]) -> tuple[MappingNode, ...]:
+    """The sections of the nearest mapping around a server that names a model for it."""
+    for outer in around:
+        if _model_in(outer, _sections(outer)) is not None:
+            return tuple(_sections(outer))
+    return ()
+
+
+def _is_llm_nim(node: MappingNode, reference: str) -> bool:
+    if any(word in reference.rpartition("/")[2].lower() for word in _OTHER_NIMS):
+        return False
+    return bool(devices.devices(node).resource or node.elements_at("env") or node.get("model") is not None)
+
+
+def _engine_of_image(reference: str, engines: Sequence[Engine]) -> str:
+    if not reference:
+        return ""
+    owner = next((e.name for e in engines if e.name in _NAMED and e.owns_image(reference)), "")
+    if owner:
+        return owner
+    # An image whose own name is the engine's: rocm/vllm, lmsysorg/sglang, my-registry/vllm-custom. A router's is not.
+    last = reference.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
+    return "" if any(word in last for word in _NO_ENGINES) or images.is_stand_in(reference) else _word(last)
+
+
+def _named(name: str, node: MappingNode, around: tuple[MappingNode, ...]) -> str:
+    """The engine that the server is named for, or that one of its keys, or of those around it, names."""
+    for mapping in (node, *around[:1]):
+        for value in engine_names(mapping):
+            if found := _word(value.text):
+                return found
+    return _word(name)
+
+
+def engine_names(mapping: MappingNode) -> Iterator[ScalarNode]:
+    """The values of keys that name an engine, or a framework around it."""
+    for key, _, value in mapping.pairs():
+        if kebab(key) in ENGINE_KEYS and isinstance(value, ScalarNode):
+            yield value
+
+
+def _word(text: str) -> str:
+    """The engine that one of the words of ``text`` is the name of."""
+    words = kebab(text).replace("/", "-").split("-")
+    joined = "".join(words)
+    return next((found for word in (*words, joined) if (found := _NAMED.get(word, ""))), "")
+
+
+def _sections(node: MappingNode) -> Iterator[MappingNode]:
+    yield node
+    for key, _, value in node.pairs():
+        if isinstance(value, MappingNode) and kebab(key) in SECTIONS:
+            yield value
+
+
+def _evidence(server: Server) -> set[str]:
+    """What says that this is a server."""
+    found = set()
+    if model(server) is not None:
+        found.add("model")
+    if any(True for _ in arguments(server)) or starts_engine(command_of(server.node)):
+        found.add("arguments")
+    if devices.devices(asking(server.node)).resource or count_of(server) is not None:
+        found.add("accelerator")
+    if any(flag_of(server.engine, key) for section in server.sections for key, _, _ in section.pairs()):
+        found.add("settings")
+    return found
+
+
+def command_of(node: MappingNode) -> list[Node]:
+    for path in (("command",), ("image", "command"), ("extraCmd", "command"), ("customCommand",)):
+        found = node.elements_at(*path)
+        if found:
+            return found
+    return []
+
+
+def starts_engine(command: Sequence[Node]) -> bool:
+    """A command of more than a shell's or an interpreter's name."""
+    text = " ".join(item.text for item in command if isinstance(item, ScalarNode))
+    return any(word in text for word in ("vllm serve", "vllm.entrypoints", "sglang", "trtllm-serve", "text-generation-launcher"))
+
+
+def arguments(server: Server) -> Iterator[Node]:
+    """The lists, texts and mappings of arguments, in order."""
+    nested = [child for key, _, child in server.node.pairs() if isinstance(child, MappingNode) and child.get("image") is None]
+    for section in (*server.sections, *(child for child in nested if child not in server.sections)):
+        for key, _, value in section.pairs():
+            if kebab(key) not in ARGUMENTS:
+                continue
+            text = value.text.strip() if isinstance(value, ScalarNode) and not value.is_null else ""
+            items = value.items if isinstance(value, SequenceNode) else ()
+            entries = value.entries if isinstance(value, MappingNode) else ()
+            if text.startswith("-") or items or entries:
+                yield value
+
+
+def model(server: Server) -> ScalarNode | None:
+    return _model_in(server.node, server.sections)
+
+
+def _model_in(node: MappingNode, sections: Iterable[MappingNode]) -> ScalarNode | None:
+    """What names the model: a hub id, else where the weights are, else a name."""
+    found: list[ScalarNode] = []
+    inner: list[Node | None] = [node.get("model")]
+    for section in sections:
+        inner.append(section.get("model"))
+        for key, _, value in section.pairs():
+            if isinstance(value, ScalarNode) and value.text and not value.is_null and kebab(key) in MODELS:
+                found.append(value)
+    for mapping in inner:
+        if isinstance(mapping, MappingNode):
+            found += [n for key in _MODEL_KEYS if isinstance(n := mapping.get(key), ScalarNode) and n.text]
+    return min(found, key=lambda scalar: (not _is_hub_id(scalar.text), "/" not in scalar.text), default=None)
+
+
+def _is_hub_id(text: str) -> bool:
+    plain = text.strip().removeprefix("hf://").removeprefix("huggingface://")
+    organisation, slash, model = plain.partition("/")
+    return bool(slash and organisation and model) and "/" not in model and "://" not in plain
+
+
+def _image(document: Document, node: MappingNode) -> tuple[Fact[str], str]:
+    """``image`` as a text or as a mapping, with the tag that stands in it or beside it."""
+    image = node.get("image")
+    if isinstance(image, MappingNode):
+        parts = (image.get("repository") or image.get("name") or image.get("image"), image.get("tag"))
+        registry = image.text_at("registry") or ""
+    else:
+        parts = (image or node.get("imageRepository"), node.get("tag") or node.get("imageTag"))
+        registry = ""
+    name, tag = parts
+    if not isinstance(name, ScalarNode) or not name.text.strip():
+        return Fact.unknown(IMAGE, "the values name no image"), ""
+    reference = name.text.strip()
+    if registry and not reference.startswith(registry):
+        reference = f"{registry.rstrip('/')}/{reference}"
+    if isinstance(tag, ScalarNode) and tag.text.strip() and ":" not in reference.rpartition("/")[2] and "@" not in reference:
+        reference = f"{reference}:{tag.text.strip()}"
+    origin = Origin(OriginKind.FILE, "image", Place.of(document, name))
+    if containers.is_placeholder(reference):
+        return Fact.unknown(IMAGE, f"{reference!r} stands for an image that is filled in later", REMEDY, origin), reference
+    return Fact.known(IMAGE, reference, origin), reference
+
+
+def label_of(node: MappingNode) -> ScalarNode:
+    key = launches.label_of(node)
+    return key if isinstance(key, ScalarNode) else ScalarNode(node.span, "", "")
+
+
+def count_of(server: Server) -> ScalarNode | None:
+    """A number of GPUs that stands beside ``resources``, or in it under a short name."""
+    framed = (server.node, *([server.frame] if server.frame is not None else ()))
+    resources = (resources for node in framed if isinstance(resources := node.get("resources"), MappingNode))
+    for section in (*server.sections, *resources):
+        for key, _, value in section.pairs():
+            if kebab(key) in GPU_COUNTS and isinstance(value, ScalarNode) and devices.whole(value) is not None:
+                return value
+    return None
+
+
+def asking(node: MappingNode) -> Node:
+    """What asks for accelerators with ``resources``: the server, or a mapping in it that has limits for them."""
+    if devices.devices(node).resource:
+        return node
+    found: list[tuple[bool, int, Node]] = []
+    for inner in inside(node):
+        for holder in (inner, named_container(inner, "resources", resources=inner)):
+            resource = devices.devices(holder).resource
+            if resource:
+                found.append((resource not in devices.COUNTED, len(found), holder))
+    return min(found)[2] if found else node
+
+
+def inside(node: MappingNode) -> Iterator[MappingNode]:
+    """The mappings below ``node`` down to the third level, but for those that have an image of their own."""
+    level, seen = [node], {id(node)}
+    for _ in range(3):
+        inner = [value for mapping in level for _, _, value in mapping.pairs() if isinstance(value, MappingNode)]
+        level = []
+        for value in inner:
+            if id(value) not in seen and value.get("image") is None:
+                seen.add(id(value))
+                level.append(value)
+        yield from level

@@ -1,0 +1,52 @@
+"""ModelServing: serving groups of roles, each role an entry pod and ``workerReplicas`` worker pods."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from servelint.deployment import Deployment
+from servelint.facts import Fact, Origin, OriginKind
+from servelint.formats import controller_words, custom_resources, pod_groups, podspec
+from servelint.formats.pod_groups import Group
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.deployment import Pool
+    from servelint.formats.base import Surroundings
+    from servelint.source.nodes import Document, Node
+
+_WHO = "kthena"
+
+
+def deployment(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+    groups = custom_resources.number(document, item.get("spec"), "replicas", "replicas.min", default=1, of=_WHO)
+    pools: list[Pool] = []
+    for index, role in enumerate(item.elements_at("spec", "template", "roles")):
+        entry = role.get("entryTemplate")
+        if entry is None:
+            continue
+        workers = custom_resources.number(document, role, "workerReplicas", "nodes", default=0, of=_WHO)
+        size = _size(workers)
+        replicas = custom_resources.number(document, role, "replicas", "replicas.min", default=1, of=_WHO)
+        given = pod_groups.controlled(("ENTRY_ADDRESS", "WORKER_INDEX"), _WHO)
+        given["GROUP_SIZE"] = replace(size.map(str), name="env.GROUP_SIZE")
+        name = role.text_at("name") or f"role-{index}"
+        template = role.get("workerTemplate")
+        group = Group(name, entry, template, size, pod_groups.times(groups, replicas), given=given)
+        pools += pod_groups.role_pools(document, group, surroundings, owner="ModelServing")
+    if not pools:
+        return
+    name = controller_words.label_of(item).text
+    for pool in pools:
+        for fact in (pool.replicas_min, pool.nodes):
+            podspec.report_invalid(surroundings, name, fact)
+    yield Deployment(name, "kthena", document, tuple(pod_groups.with_roles(pools)))
+
+
+def _size(workers: Fact[int]) -> Fact[int]:
+    if not workers.is_known:
+        return workers
+    pods = workers.value + 1
+    return Fact.known("nodes", pods, Origin(OriginKind.DERIVED, f"1 entry pod + {workers.value} workers", workers.place))

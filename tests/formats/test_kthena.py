@@ -1,0 +1,161 @@
+"""kthena: ModelServing and ModelBooster."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from servelint.builtin import servelint_engines
+from servelint.deployment import Role
+from servelint.facts import FactState
+from servelint.formats.kthena import Kthena
+from servelint.source.edits import apply
+from servelint.source.reader import read_text
+from servelint.source.text import SourceText
+
+if TYPE_CHECKING:
+    from servelint.deployment import Deployment, Pool
+    from servelint.facts import Fact
+    from servelint.finding import Verdict
+    from servelint.source.nodes import Document
+
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "kthena"
+
+
+class Reading:
+    def __init__(self, documents: tuple[Document, ...]) -> None:
+        self.engines = tuple(servelint_engines())
+        self.documents = documents
+        self.problems: list[tuple[str, str]] = []
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        self.problems.append((code, verdict.label))
+
+
+def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
+    documents = read_text(SourceText("x.yaml", text)).documents
+    around = reading or Reading(documents)
+    around.documents = documents
+    return [deployment for document in documents for deployment in Kthena().recognise(document, around)]
+
+
+def fixture(name: str) -> dict[str, Pool]:
+    found = recognise((FIXTURES / name).read_text(encoding="utf-8"))
+    return {pool.name: pool for deployment in found for pool in deployment.pools}
+
+
+def written(fact: Fact[Any]) -> str:
+    """What stands where the fact comes from."""
+    place = fact.place
+    assert place is not None
+    return place.document.source.text[place.span.start : place.span.end]
+
+
+def rewritten(fact: Fact[Any], value: object) -> str:
+    """The text with the fact set to ``value``."""
+    assert fact.writer is not None
+    assert fact.place is not None
+    edits = fact.writer.write(value)
+    assert edits
+    return apply(fact.place.document.source.text, edits)
+
+
+BOOSTER = """
+apiVersion: workload.serving.volcano.sh/v1alpha1
+kind: ModelBooster
+metadata: {name: x}
+spec:
+  backend:
+    name: b
+    type: %s
+    modelURI: %s
+    replicas: 1
+    workers:
+    - {type: server, image: '%s', replicas: 1, pods: %s, config: %s, resources: {limits: {nvidia.com/gpu: 2}}}
+"""
+
+
+def booster(
+    config: str, *, kind: str = "vLLM", uri: str = "hf://org/model", image: str = "vllm/vllm-openai:v0.19.1", pods: int = 1
+) -> Pool:
+    [deployment] = recognise(BOOSTER % (kind, uri, image, pods, config))
+    [pool] = deployment.pools
+    return pool
+
+
+def test_an_entry_pod_and_its_workers_are_one_replica() -> None:
+    pool = fixture("model-serving.yaml")["server"]
+    assert (pool.tensor.value, pool.pipeline.value, pool.gpus_per_node.value, pool.nodes.value) == (8, 2, 8, 2)
+    assert pool.replicas_min.value == 4, "two roles in each of two groups"
+    assert pool.model.value == "meta-llama/Llama-3.1-405B-Instruct"
+    assert pool.accelerator.value.name == "H200-SXM-141GB"
+    assert written(pool.pipeline) == "--pipeline-parallel-size 2"
+    assert rewritten(pool.gpus_per_node, 4).count('nvidia.com/gpu: "4"') == 2, "leader and workers together"
+
+
+def test_a_script_of_a_configmap_is_what_the_container_runs() -> None:
+    pool = fixture("mounted-script.yaml")["server"]
+    assert (pool.model.value, pool.tensor.value, pool.max_model_len.value) == ("Qwen/Qwen3-30B-A3B", 4, 40960)
+    assert written(pool.max_model_len) == "--max-model-len 40960"
+    assert "--max-model-len 8192\n" in rewritten(pool.max_model_len, 8192)
+    assert pool.gpus_per_node.value == 4
+
+
+def test_workers_of_a_booster_are_pools_by_their_type() -> None:
+    pools = fixture("model-booster.yaml")
+    assert {name: pool.role for name, pool in pools.items()} == {"prefill": Role.PREFILL, "decode": Role.DECODE}
+    prefill, decode = pools["prefill"], pools["decode"]
+    assert (prefill.tensor.value, prefill.max_model_len.value, prefill.gpu_memory_utilization.value) == (2, 32768, 0.9)
+    assert (prefill.replicas_min.value, decode.replicas_min.value) == (6, 2)
+    assert (prefill.gpus_per_node.value, decode.gpus_per_node.value) == (2, 4)
+    assert prefill.model.value == "Qwen/Qwen3-14B"
+    assert prefill.accelerator.value.name == "L40S", "the affinity stands beside the image"
+    assert str(decode.version.value) == "0.19.1"
+
+
+def test_an_entry_of_config_can_be_set_where_it_stands() -> None:
+    prefill = fixture("model-booster.yaml")["prefill"]
+    assert (written(prefill.tensor), written(prefill.max_model_len)) == ("2", "32768")
+    assert "gpu_memory_utilization: 0.85" in rewritten(prefill.gpu_memory_utilization, 0.85)
+
+
+def test_an_empty_value_is_a_switch() -> None:
+    assert booster("{enforce-eager: ''}").enforce_eager.value is True
+    assert booster("{enable-expert-parallel: '', tensor-parallel-size: 2}").expert.value == 2
+
+
+def test_the_controller_turns_only_underscores_into_dashes() -> None:
+    pool = booster("{maxModelLen: 4096}")
+    command = pool.containers[0].command
+    assert command is not None
+    assert [a.written for a in command.arguments if a.flag is None] == ["--maxModelLen"]
+    assert pool.max_model_len.state is FactState.UNKNOWN
+
+
+@pytest.mark.parametrize(("pods", "nodes"), [(0, 1), (1, 1), (3, 3)])
+def test_pods_of_a_replica(pods: int, nodes: int) -> None:
+    assert booster("{}", pods=pods).nodes.value == nodes
+
+
+@pytest.mark.parametrize(
+    ("uri", "model"), [("hf://org/model", "org/model"), ("s3://bucket/org/model", None), ("pvc:///claim/path", None)]
+)
+def test_the_model_is_that_of_its_address(uri: str, model: str | None) -> None:
+    assert booster("{}", uri=uri).model.get(None) == model
+
+
+def test_other_engines_and_shapes_are_left_alone() -> None:
+    assert recognise(BOOSTER % ("MindIE", "hf://org/model", "i:1", 1, "{}")) == []
+    assert recognise("apiVersion: workload.serving.volcano.sh/v1alpha1\nkind: ModelBooster\nspec: {backend: 3}\n") == []
+    assert recognise("apiVersion: workload.serving.volcano.sh/v1alpha1\nkind: ModelServing\nspec: {template: {roles: x}}\n") == []
+
+
+def test_the_first_release_scaled_its_backends() -> None:
+    text = BOOSTER.replace("  backend:\n    name", "  backends:\n  - name").replace(
+        "    replicas: 1\n    workers", "    minReplicas: 1\n    maxReplicas: 4\n    workers"
+    )
+    [deployment] = recognise(text % ("vLLM", "hf://org/model", "vllm/vllm-openai:v0.19.1", 1, "{}"))
+    [pool] = deployment.pools
+    assert (pool.replicas_min.value, pool.replicas_max.value) == (1, 4)
