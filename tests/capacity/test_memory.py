@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
 from servelint.capacity.layout import Layout, layout_of
+from servelint.capacity.limits import speculates
 from servelint.capacity.memory import memory_of, need_of
 from servelint.capacity.regimes import REGIMES, default_limits, regimes_of
 from servelint.engines.versions import Version
 from servelint.estimate import Estimate
-from servelint.facts import Fact, FactState, UnknownFact
+from servelint.facts import Fact, FactState, Origin, OriginKind, UnknownFact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -234,3 +236,14 @@ def test_more_load_never_needs_less(
     assert need.low <= need.mid <= need.high
     assert need.mid <= need_of(made, h100, layout, sequences + 7, tokens).mid
     assert need.mid <= need_of(made, h100, layout, sequences, tokens + 100).mid
+
+
+@pytest.mark.parametrize(("state", "expected"), [("none", False), ("", False), ('{"method": "ngram"}', True)])
+def test_no_speculation_by_default_is_no_speculation(state: str, expected: bool) -> None:
+    stated = Fact.known("limits.speculative_config", state, Origin(OriginKind.DEFAULT, "default"))
+    assert speculates(SimpleNamespace(speculative=stated)) is expected
+
+
+def test_speculation_that_cannot_be_read_may_be_on() -> None:
+    unread = Fact.unknown("limits.speculative_config", "$SPEC is not set")
+    assert speculates(SimpleNamespace(speculative=unread)) is True

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.capacity.activation import forward_peak, profiled_peak
-from servelint.capacity.limits import readings, step_limits, version_of
+from servelint.capacity.limits import readings, speculates, step_limits, version_of
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.step import GIB
@@ -130,7 +130,7 @@ def _vllm(
     left = hull(pools)
     if pool.kv_cache_memory_bytes.is_known:
         left, pool_formula = Estimate.exact(float(pool.kv_cache_memory_bytes.value)), "kv_cache_memory_bytes as stated"
-    plain_case = not pool.speculative.is_known and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
+    plain_case = not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
     calibrated = all(r.fitted for r in regimes) and _is_measured_device(accelerator, device) and plain_case
     share = ", ".join(map(str, stated)) if stated else f"{regimes[0].utilization} by default"
     return Terms(

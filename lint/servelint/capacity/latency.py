@@ -6,13 +6,13 @@ from math import ceil, log2
 from typing import TYPE_CHECKING, NamedTuple
 
 from servelint.capacity import shape
-from servelint.capacity.limits import missing, output_tokens, readings, step_limits
+from servelint.capacity.limits import missing, output_tokens, readings, speculates, step_limits
 from servelint.capacity.memory import memory_of
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.step import Step
 from servelint.capacity.work import bandwidth, peak_flops, prompt_flops, readings_of, traffic_of
 from servelint.estimate import Estimate, largest
-from servelint.facts import FactState, UnknownFact
+from servelint.facts import UnknownFact
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout
@@ -112,12 +112,10 @@ def _concurrency(pool: Pool) -> int | None:
 def draft_tokens(pool: Pool) -> int:
     """Tokens that one step may add per request beyond the first. Raises :class:`UnknownFact` where speculation is on but how far
     it looks ahead cannot be read."""
+    if not speculates(pool):
+        return 0
     stated = pool.speculative
-    if stated.state is FactState.UNKNOWN and stated.reason == "not stated":
-        return 0
     text = str(stated.value)
-    if text.strip().lower() in {"", "none", "null", "false"}:
-        return 0
     _, found, tail = text.partition("num_speculative_tokens")
     digits = ""
     for character in tail.lstrip("\"'=: "):

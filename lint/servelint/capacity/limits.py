@@ -86,3 +86,11 @@ def workload_tokens(pool: Pool) -> int | None:
     output = pool.output_tokens_max.value if pool.output_tokens_max.is_known else output_tokens(pool)
     total = int(pool.input_tokens_max.value + output)
     return min(total, pool.max_model_len.value) if pool.max_model_len.is_known else total
+
+
+def speculates(pool: Pool) -> bool:
+    """Whether speculative decoding is on, or may be: stated in a way that cannot be read."""
+    stated = pool.speculative
+    if stated.state is FactState.UNKNOWN:
+        return stated.reason != "not stated"
+    return any(str(value).strip().lower() not in {"", "none", "null", "false"} for value in stated.values)
