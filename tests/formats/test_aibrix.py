@@ -3,33 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from servelint.builtin import servelint_engines
+from format_reading import Reading, rewritten, written
 from servelint.deployment import Role
 from servelint.facts import FactState
 from servelint.formats.aibrix import AIBrix
-from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
-    from servelint.facts import Fact
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "aibrix"
-
-
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-        self.problems: list[tuple[str, str]] = []
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict.label))
 
 
 def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
@@ -42,22 +28,6 @@ def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
 def fixture(name: str) -> dict[str, Pool]:
     found = recognise((FIXTURES / name).read_text(encoding="utf-8"))
     return {pool.name: pool for deployment in found for pool in deployment.pools}
-
-
-def written(fact: Fact[Any]) -> str:
-    """What stands where the fact comes from."""
-    place = fact.place
-    assert place is not None
-    return place.document.source.text[place.span.start : place.span.end]
-
-
-def rewritten(fact: Fact[Any], value: object) -> str:
-    """The text with the fact set to ``value``."""
-    assert fact.writer is not None
-    assert fact.place is not None
-    edits = fact.writer.write(value)
-    assert edits
-    return apply(fact.place.document.source.text, edits)
 
 
 STORM = """

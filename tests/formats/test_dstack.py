@@ -7,31 +7,20 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.formats.dstack import Dstack
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "dstack"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        raise AssertionError(f"{code}: {verdict.label}")
-
-
 def recognise(text: str, path: str = "x.dstack.yml") -> list[Deployment]:
     documents = read_text(SourceText(path, text)).documents
-    return [d for document in documents for d in Dstack().recognise(document, Reading(documents))]
+    return [d for document in documents for d in Dstack().recognise(document, StrictReading(documents))]
 
 
 def fixture(name: str) -> Pool:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.deployment import Role
 from servelint.formats.engine_config import EngineConfig
 from servelint.source.edits import apply
@@ -17,24 +17,13 @@ from servelint.source.text import SourceText
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
     from servelint.facts import Fact
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "engine-config"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        raise AssertionError(f"{code}: {verdict.label}")
-
-
 def recognise(text: str, path: str = "config.yaml") -> list[Deployment]:
     documents = read_text(SourceText(path, text)).documents
-    reading = Reading(documents)
+    reading = StrictReading(documents)
     return [d for document in documents for d in EngineConfig().recognise(document, reading)]
 
 

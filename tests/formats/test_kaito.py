@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from format_reading import VllmReading
 from servelint.deployment import Deployment, Pool, Role
-from servelint.engines.vllm import Vllm
 from servelint.facts import Fact, FactState, OriginKind
 from servelint.formats.kaito import Kaito
 from servelint.formats.kaito_presets import hub_id
@@ -16,26 +16,12 @@ from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
-if TYPE_CHECKING:
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
-
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "kaito"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = (Vllm(),)
-        self.documents = documents
-        self.problems: list[tuple[str, Verdict]] = []
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
-
-
-def read(text: str) -> tuple[list[Deployment], Reading]:
+def read(text: str) -> tuple[list[Deployment], VllmReading]:
     documents = read_text(SourceText("kaito.yaml", text)).documents
-    reading = Reading(documents)
+    reading = VllmReading(documents)
     return [found for document in documents for found in Kaito().recognise(document, reading)], reading
 
 

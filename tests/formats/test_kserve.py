@@ -3,38 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
+from format_reading import VllmReading
 from servelint.deployment import Deployment, Pool, Role
-from servelint.engines.vllm import Vllm
 from servelint.facts import Fact, FactState, OriginKind
 from servelint.formats.kserve import KServe
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
-if TYPE_CHECKING:
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
-
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "kserve"
-
-
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = (Vllm(),)
-        self.documents = documents
-        self.problems: list[tuple[str, Verdict]] = []
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
 
 
 def recognise(text: str) -> dict[str, Deployment]:
     documents = read_text(SourceText("kserve.yaml", text)).documents
-    reading = Reading(documents)
+    reading = VllmReading(documents)
     return {found.name: found for document in documents for found in KServe().recognise(document, reading)}
 
 
@@ -240,7 +226,7 @@ def test_a_variable_from_elsewhere_leaves_the_command_line_open() -> None:
 
 def test_numbers_that_are_none_are_reported() -> None:
     documents = read_text(SourceText("x.yaml", llm("{model: {uri: 'hf://a/b'}, replicas: many}"))).documents
-    reading = Reading(documents)
+    reading = VllmReading(documents)
     [deployment] = KServe().recognise(documents[0], reading)
     assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
     assert [code for code, _ in reading.problems] == ["DOC102"]

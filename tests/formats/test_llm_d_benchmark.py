@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.deployment import Deployment, Role
 from servelint.formats.llm_d_benchmark import LlmDBenchmark
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
-if TYPE_CHECKING:
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
-
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "llm-d-benchmark"
-
-
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        raise AssertionError(f"{code}: {verdict.label}")
 
 
 def recognise(text: str, path: str = "scenario.yaml") -> list[Deployment]:
     documents = read_text(SourceText(path, text)).documents
-    return [d for document in documents for d in LlmDBenchmark().recognise(document, Reading(documents))]
+    return [d for document in documents for d in LlmDBenchmark().recognise(document, StrictReading(documents))]
 
 
 def fixture(name: str) -> list[Deployment]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from servelint.engines.vllm import Vllm
+from format_reading import VllmReading
 from servelint.facts import Fact, FactState
 from servelint.formats.nim import Nim
 from servelint.source.edits import apply
@@ -16,25 +16,13 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "nim"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = (Vllm(),)
-        self.documents = documents
-        self.problems: list[tuple[str, Verdict]] = []
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
-
-
 def recognise(text: str) -> dict[str, Deployment]:
     documents = read_text(SourceText("nim.yaml", text)).documents
-    reading = Reading(documents)
+    reading = VllmReading(documents)
     return {found.name: found for document in documents for found in Nim().recognise(document, reading)}
 
 

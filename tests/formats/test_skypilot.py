@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.facts import FactState
 from servelint.formats.skypilot import SkyPilot
 from servelint.source.edits import apply
@@ -16,25 +16,14 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "skypilot"
 RUN = "run: vllm serve m/m --tensor-parallel-size $SKYPILOT_NUM_GPUS_PER_NODE\n"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        raise AssertionError(f"{code}: {verdict.label}")
-
-
 def recognise(text: str, path: str = "task.yaml") -> list[Deployment]:
     documents = read_text(SourceText(path, text)).documents
-    return [d for document in documents for d in SkyPilot().recognise(document, Reading(documents))]
+    return [d for document in documents for d in SkyPilot().recognise(document, StrictReading(documents))]
 
 
 def fixture(name: str) -> Pool:

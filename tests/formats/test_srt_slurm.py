@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.deployment import Deployment, Role
 from servelint.formats.srt_slurm import SrtSlurm
 from servelint.source.reader import read_text
@@ -15,24 +15,13 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.facts import Fact
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "srt-slurm"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        raise AssertionError(f"{code}: {verdict.label}")
-
-
 def recognise(text: str, path: str = "recipe.yaml") -> list[Deployment]:
     documents = read_text(SourceText(path, text)).documents
-    return [d for document in documents for d in SrtSlurm().recognise(document, Reading(documents))]
+    return [d for document in documents for d in SrtSlurm().recognise(document, StrictReading(documents))]
 
 
 def recipe(

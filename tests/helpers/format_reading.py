@@ -1,0 +1,64 @@
+"""What the tests of the formats share: surroundings to recognise documents in, and what stands where a fact comes from."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from servelint.builtin import servelint_engines
+from servelint.engines.vllm import Vllm
+from servelint.source.edits import apply
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from servelint.engines.base import Engine
+    from servelint.facts import Fact
+    from servelint.finding import Verdict
+    from servelint.source.nodes import Document
+
+
+class Reading:
+    """Every built-in engine; problems as (code, label)."""
+
+    def __init__(self, documents: tuple[Document, ...]) -> None:
+        self.engines: Sequence[Engine] = tuple(servelint_engines())
+        self.documents = documents
+        self.problems: list[tuple[str, str]] = []
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        self.problems.append((code, verdict.label))
+
+
+class StrictReading(Reading):
+    """A problem fails the test."""
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        raise AssertionError(f"{code}: {verdict.label}")
+
+
+class VllmReading:
+    """vLLM alone; problems as (code, verdict), where a test asks for their places."""
+
+    def __init__(self, documents: tuple[Document, ...]) -> None:
+        self.engines = (Vllm(),)
+        self.documents = documents
+        self.problems: list[tuple[str, Verdict]] = []
+
+    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
+        self.problems.append((code, verdict))
+
+
+def written(fact: Fact[Any]) -> str:
+    """What stands where the fact comes from."""
+    place = fact.place
+    assert place is not None
+    return place.document.source.text[place.span.start : place.span.end]
+
+
+def rewritten(fact: Fact[Any], value: object) -> str:
+    """The text with the fact set to ``value``."""
+    assert fact.writer is not None
+    assert fact.place is not None
+    edits = fact.writer.write(value)
+    assert edits
+    return apply(fact.place.document.source.text, edits)
