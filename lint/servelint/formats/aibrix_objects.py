@@ -10,16 +10,15 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from servelint.deployment import Deployment
 from servelint.facts import Fact
-from servelint.formats import controller_words, custom_resources, pod_groups, podspec
+from servelint.formats import custom_resources, pod_groups
 from servelint.formats.pod_groups import Group
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.deployment import Pool
+    from servelint.deployment import Deployment, Pool
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
@@ -36,13 +35,7 @@ def deployment(document: Document, kind: str, item: Node, surroundings: Surround
         pools = _fleet(document, kind, item, surroundings)
     else:
         pools = _roles(document, kind, item, surroundings)
-    if not pools:
-        return
-    name = controller_words.label_of(item).text
-    for pool in pools:
-        for fact in (pool.replicas_min, pool.nodes):
-            podspec.report_invalid(surroundings, name, fact)
-    yield Deployment(name, "aibrix", document, tuple(pod_groups.with_roles(pools)))
+    yield from pod_groups.deployed(document, item, "aibrix", pools, surroundings)
 
 
 def _roles(document: Document, kind: str, item: Node, surroundings: Surroundings) -> list[Pool]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.source.nodes import MappingNode
+from servelint.formats import custom_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -27,13 +27,7 @@ class Kaito:
     needles: tuple[tuple[bytes, ...], ...] = ((b"kaito.sh/",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        kind = root.text_at("kind") or ""
-        for item in root.elements_at("items") if kind.endswith("List") else [root]:
-            ours = (item.text_at("apiVersion") or "").startswith(GROUP) and (item.text_at("kind") or "") in KINDS
-            if ours:
-                from servelint.formats.kaito_objects import deployments  # lazy: only for objects of these kinds
+        for _, item in custom_resources.of(document, GROUP, KINDS):
+            from servelint.formats.kaito_objects import deployments  # lazy: only for objects of these kinds
 
-                yield from deployments(document, item, surroundings)
+            yield from deployments(document, item, surroundings)

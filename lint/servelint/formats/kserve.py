@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.source.nodes import MappingNode
+from servelint.formats import custom_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -28,24 +28,14 @@ class KServe:
     needles: tuple[tuple[bytes, ...], ...] = ((b"serving.kserve.io/",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        kind = root.text_at("kind") or ""
-        listed = kind == "List" or (kind.removesuffix("List") in _LLM | _CLASSIC and kind.endswith("List"))
-        for item in root.elements_at("items") if listed else [root]:
-            if not (item.text_at("apiVersion") or "").startswith(GROUP):
-                continue
-            kind = item.text_at("kind") or ""
+        for kind, item in custom_resources.of(document, GROUP, _LLM | _CLASSIC):
             if kind in _LLM:
                 from servelint.formats.kserve_llm import deployment  # lazy: only for objects of these kinds
 
                 yield from deployment(document, item, surroundings)
-            elif kind == "InferenceService":
-                from servelint.formats.kserve_inference import inference_service
+            else:
+                from servelint.formats import kserve_inference
 
-                yield from inference_service(document, item, surroundings)
-            elif kind in _CLASSIC:
-                from servelint.formats.kserve_inference import serving_runtime
-
-                yield from serving_runtime(document, item, surroundings)
+                service = kind == "InferenceService"
+                read = kserve_inference.inference_service if service else kserve_inference.serving_runtime
+                yield from read(document, item, surroundings)

@@ -5,15 +5,14 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind
-from servelint.formats import controller_words, custom_resources, pod_groups, podspec
+from servelint.formats import custom_resources, pod_groups
 from servelint.formats.pod_groups import Group
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.deployment import Pool
+    from servelint.deployment import Deployment, Pool
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
@@ -36,13 +35,7 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> It
         template = role.get("workerTemplate")
         group = Group(name, entry, template, size, pod_groups.times(groups, replicas), given=given)
         pools += pod_groups.role_pools(document, group, surroundings, owner="ModelServing")
-    if not pools:
-        return
-    name = controller_words.label_of(item).text
-    for pool in pools:
-        for fact in (pool.replicas_min, pool.nodes):
-            podspec.report_invalid(surroundings, name, fact)
-    yield Deployment(name, "kthena", document, tuple(pod_groups.with_roles(pools)))
+    yield from pod_groups.deployed(document, item, "kthena", pools, surroundings)
 
 
 def _size(workers: Fact[int]) -> Fact[int]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.source.nodes import MappingNode
+from servelint.formats import custom_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document
 
 GROUP = "apps.nvidia.com/"
+KINDS = frozenset(("NIMService", "NIMPipeline", "NIMCache"))
 
 
 class Nim:
@@ -26,15 +27,7 @@ class Nim:
     needles: tuple[tuple[bytes, ...], ...] = ((b"apps.nvidia.com/",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        kind = root.text_at("kind") or ""
-        for item in root.elements_at("items") if kind.endswith("List") else [root]:
-            if not (item.text_at("apiVersion") or "").startswith(GROUP):
-                continue
-            kind = item.text_at("kind") or ""
-            if kind in ("NIMService", "NIMPipeline", "NIMCache"):
-                from servelint.formats.nim_objects import deployments  # lazy: only for objects of these kinds
+        for _, item in custom_resources.of(document, GROUP, KINDS):
+            from servelint.formats.nim_objects import deployments  # lazy: only for objects of these kinds
 
-                yield from deployments(document, item, surroundings)
+            yield from deployments(document, item, surroundings)

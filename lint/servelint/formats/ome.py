@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.source.nodes import MappingNode
+from servelint.formats import custom_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 GROUP = "ome.io/"
 RUNTIMES = ("ClusterServingRuntime", "ServingRuntime")
+KINDS = (*RUNTIMES, "InferenceService")
 
 
 class Ome:
@@ -27,19 +28,8 @@ class Ome:
     needles: tuple[tuple[bytes, ...], ...] = ((b"ome.io/", b"servingruntime"), (b"ome.io/", b"inferenceservice"))
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        kind = root.text_at("kind") or ""
-        for item in root.elements_at("items") if kind.endswith("List") else [root]:
-            if not (item.text_at("apiVersion") or "").startswith(GROUP):
-                continue
-            kind = item.text_at("kind") or ""
-            if kind in RUNTIMES:
-                from servelint.formats.ome_objects import serving_runtime  # lazy: only for objects of these kinds
+        for kind, item in custom_resources.of(document, GROUP, KINDS):
+            from servelint.formats import ome_objects  # lazy: only for objects of these kinds
 
-                yield from serving_runtime(document, item, surroundings)
-            elif kind == "InferenceService":
-                from servelint.formats.ome_objects import inference_service
-
-                yield from inference_service(document, item, surroundings)
+            read = ome_objects.serving_runtime if kind in RUNTIMES else ome_objects.inference_service
+            yield from read(document, item, surroundings)

@@ -9,13 +9,13 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from servelint.deployment import Role
+from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, FactState, Origin, OriginKind
-from servelint.formats import devices, podspec
+from servelint.formats import controller_words, devices, podspec
 from servelint.formats.writers import together
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from servelint.deployment import Pool
     from servelint.formats.base import Surroundings
@@ -78,6 +78,19 @@ def pools(document: Document, group: Group, surroundings: Surroundings, *, owner
         pool = replace(pool, nodes=group.size, replicas_min=group.replicas, replicas_max=most)
         found.append(pool if group.worker is None else with_workers(document, pool, group.worker, group.size))
     return found
+
+
+def deployed(
+    document: Document, item: Node, format_name: str, pools: Sequence[Pool], surroundings: Surroundings
+) -> Iterator[Deployment]:
+    """The deployment of an object's pools, if it has any; a size or a replica count that is no number is reported."""
+    if not pools:
+        return
+    name = controller_words.label_of(item).text
+    for pool in pools:
+        for fact in (pool.replicas_min, pool.nodes):
+            podspec.report_invalid(surroundings, name, fact)
+    yield Deployment(name, format_name, document, tuple(with_roles(pools)))
 
 
 def with_roles(pools: Sequence[Pool]) -> list[Pool]:

@@ -9,9 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from servelint.deployment import Deployment
 from servelint.facts import Fact
-from servelint.formats import controller_words, custom_resources, pod_groups, podspec
+from servelint.formats import custom_resources, pod_groups
 from servelint.formats.pod_groups import Group
 from servelint.formats.strategic_merge import merged
 from servelint.source.nodes import MappingNode
@@ -19,7 +18,7 @@ from servelint.source.nodes import MappingNode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.deployment import Pool
+    from servelint.deployment import Deployment, Pool
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
@@ -48,13 +47,7 @@ def deployment(document: Document, kind: str, item: Node, surroundings: Surround
         for group in _groups(document, role, index, shared):
             replicas = group.replicas if sets is None else pod_groups.times(sets, group.replicas)
             pools += pod_groups.role_pools(document, group._replace(replicas=replicas), surroundings, owner=kind)
-    if not pools:
-        return
-    name = controller_words.label_of(item).text
-    for pool in pools:
-        for fact in (pool.replicas_min, pool.nodes):
-            podspec.report_invalid(surroundings, name, fact)
-    yield Deployment(name, "rbg", document, tuple(pod_groups.with_roles(pools)))
+    yield from pod_groups.deployed(document, item, "rbg", pools, surroundings)
 
 
 def _groups(document: Document, role: Node, index: int, shared: dict[str, Node | None]) -> Iterator[Group]:
