@@ -342,3 +342,9 @@ def test_models_of_kubeais_chart() -> None:
     [pool] = fixture("kubeai-catalog.yaml").values()
     assert (pool.name, pool.model.value, pool.max_model_len.value) == ("qwen2.5-7b-l4", "Qwen/Qwen2.5-7B-Instruct", 16384)
     assert (pool.gpus_per_node.value, pool.accelerator.value.name, pool.replicas_min.value) == (1, "L4", 1)
+
+
+def test_a_matrix_of_benchmark_runs_deploys_nothing() -> None:
+    run = "{image: 'vllm/vllm-openai:v0.19.1', model: Qwen/Qwen3-32B, framework: vllm, %s: [{isl: 1024, tp: 2}]}"
+    assert recognise(f"fp8-h200: {run % 'seq-len-configs'}") == []
+    assert recognise(f"fp8-h200: {run % 'servers'}") != []

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 _SWITCHES = ("enabled", "create", "deployed", "install", "deploy", "enable")
+# A matrix of benchmark runs names images and models, too; what it lists are points to measure, not deployments.
+_MATRIX = ("seq-len-configs", "search-space")
 _DEEPEST = 8
 _NAMES = ("fullnameOverride", "nameOverride", "servedModelName", "name")
 
@@ -57,6 +59,10 @@ def _title(name: str, node: Node) -> str:
     return name or next((text for key in _NAMES if (text := node.text_at(key))), "") or "values"
 
 
+def _is_left_out(node: MappingNode) -> bool:
+    return any(value_words.is_false(node, key) for key in _SWITCHES) or any(node.entry(key) for key in _MATRIX)
+
+
 def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[MappingNode, ...]]]:
     """(its name, a mapping, those around it from the nearest on) for every one that is not switched off, outer ones first.
 
@@ -72,7 +78,7 @@ def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[Mappi
         if isinstance(node, SequenceNode):
             items = [item.resolved for item in node.items if item.get("value") is None and item.get("valueFrom") is None]
             pending += [(item.text_at("name") or name, item, around) for item in reversed(items)]
-        elif isinstance(node, MappingNode) and not any(value_words.is_false(node, key) for key in _SWITCHES):
+        elif isinstance(node, MappingNode) and not _is_left_out(node):
             yield name, node, around
             inner = [(key, value) for key, _, value in node.pairs() if isinstance(value, MappingNode | SequenceNode)]
             pending += [(key, value, (node, *around)) for key, value in reversed(inner)]
