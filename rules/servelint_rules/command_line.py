@@ -129,7 +129,7 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
         if near and _is_slip(table.spelled(written), near):
             proposals.insert(0, Proposal(f"{near} instead", False, rewording.renamed(command, argument, near)))
         yield Verdict(
-            command.place_of(argument),
+            command.flag_place_of(argument),
             label,
             arithmetic=(_refusal(command),) if certain else (_open(command, version),),
             proposals=tuple(proposals),
@@ -155,7 +155,7 @@ def _misspelled(command: Command) -> Iterator[Verdict]:
         if argument.flag is not None or argument.form in (Form.JAMMED, Form.ENTRY) or command.table.flag(meant) is None:
             continue
         yield Verdict(
-            command.place_of(argument),
+            command.flag_place_of(argument),
             f"trtllm-serve spells it {meant}",
             arithmetic=(_refusal(command),),
             proposals=(Proposal(f"{meant} instead", False, rewording.renamed(command, argument, meant)),),
@@ -225,7 +225,7 @@ def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
             continue
         severity, label, history = judged
         yield Verdict(
-            command.place_of(argument),
+            command.flag_place_of(argument),
             label,
             arithmetic=(history, _refusal(command)) if severity is Severity.ERROR else (history,),
             proposals=flag_history.replacements(command, argument, severity is Severity.ERROR),

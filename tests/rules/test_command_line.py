@@ -8,13 +8,15 @@ import pytest
 
 from servelint.finding import Certainty, Severity
 from servelint.fixes.verify import edited
+from servelint.run import lint_texts
+from servelint.source.text import SourceText
 from servelint_rules.command_line import _is_slip
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servelint.finding import Finding
-    from servelint.run import Report
+    from servelint.run import Report, Session
 
 MODEL = "--model=Qwen/Qwen3-8B"
 
@@ -170,3 +172,23 @@ def test_a_value_on_an_option_that_takes_one_is_none_of_ours(lint: Callable[...,
 )
 def test_only_a_slip_of_the_keyboard_is_renamed(written: str, meant: str, slip: bool) -> None:
     assert _is_slip(written, meant) is slip
+
+
+def test_a_flag_that_is_gone_is_pointed_at_itself_in_a_list(session: Session) -> None:
+    text = """
+apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  containers:
+    - name: vllm
+      image: vllm/vllm-openai:v0.19.1
+      args:
+        - --model=Qwen/Qwen3-8B
+        - --swap-space
+        - "16"
+"""
+    report = lint_texts([SourceText("pod.yaml", text)], session)
+    (finding,) = (f for f in report.findings if f.code == "CLI102")
+    start, end = finding.place.span
+    assert text[start:end] == "--swap-space"

@@ -127,3 +127,10 @@ class Command:
             # In a list, flag and value are two items with dashes between them: point at the value, which is what is judged.
             return Place(document, spans[-1])
         return Place(document, type(spans[0])(spans[0].start, spans[-1].end))
+
+    def flag_place_of(self, argument: Argument) -> Place:
+        """Where its flag stands, for what is wrong with the flag itself: without its value where both are items of a list."""
+        first, last = argument.words[0], argument.words[-1]
+        if first.node is last.node or first.span is None:
+            return self.place_of(argument)
+        return Place((argument.document or self.document).physical, first.span)
