@@ -125,9 +125,9 @@ class Registry:
             if isinstance(value, Rule) and value.origin == theme.module:
                 self._add(value)
 
-    def rules_for(self, scopes: frozenset[Scope]) -> list[Rule]:
-        """The rules of these scopes, by code."""
-        for theme in [t for t in self._themes if t.scopes & scopes]:
+    def rules_for(self, scopes: frozenset[Scope], text: str) -> list[Rule]:
+        """The rules of these scopes, by code; themes that a file with this lower-cased text cannot concern stay unloaded."""
+        for theme in [t for t in self._themes if t.concerns(scopes, text)]:
             self._load(theme)
             self._themes.remove(theme)
         return sorted((r for r in self._rules.values() if r.scope in scopes), key=lambda r: r.code)

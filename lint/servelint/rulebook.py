@@ -52,6 +52,7 @@ class Rule(NamedTuple):
     aliases: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     origin: str = ""
+    advice: bool = False
 
     @property
     def documentation(self) -> str:
@@ -61,11 +62,18 @@ class Rule(NamedTuple):
 
 
 class Theme(NamedTuple):
-    """A module of rules, imported only when a run has a subject of one of its scopes."""
+    """A module of rules, imported only when a run has a subject of one of its scopes in a file that contains, in any
+    case, one of ``words`` (none: any file). A rule that can speak without its words would stay silent: choose them so that
+    it cannot."""
 
     module: str
     scopes: frozenset[Scope]
     codes: tuple[str, ...]
+    words: tuple[str, ...] = ()
+
+    def concerns(self, scopes: frozenset[Scope], text: str) -> bool:
+        """Whether a file whose lower-cased text is ``text``, with subjects of ``scopes``, may raise one of the codes."""
+        return bool(self.scopes & scopes) and (not self.words or any(word in text for word in self.words))
 
 
 def rule(
@@ -83,17 +91,19 @@ def rule(
     fixable: bool = False,
     aliases: tuple[str, ...] = (),
     inputs: tuple[str, ...] = (),
+    advice: bool = False,
 ) -> Callable[[RuleFunction], Rule]:
     """Make a rule of a generator of verdicts.
 
     ``engines`` and ``formats`` restrict where it applies (empty: everywhere). ``inputs`` name what it needs beyond the
-    manifest, for the documentation: "model", "accelerator", "image tag", "targets".
+    manifest, for the documentation: "model", "accelerator", "image tag", "targets". ``advice``: worth knowing, but no
+    fault; said under the profile ``strict`` and where the configuration selects the rule.
     """
 
     def make(check: RuleFunction) -> Rule:
         return Rule(
             code, name, title, min(severity, certainty.worst_severity), certainty, scope, check, since, status,
-            frozenset(engines), frozenset(formats), fixable, aliases, inputs, check.__module__,
+            frozenset(engines), frozenset(formats), fixable, aliases, inputs, check.__module__, advice,
         )  # fmt: skip
 
     return make

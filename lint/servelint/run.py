@@ -180,10 +180,11 @@ def _lint_text(source: SourceText, session: Session) -> _Lint:
         for fmt in plugins.formats:
             stated += fmt.recognise(document, reading)
     engines = {engine.name: engine for engine in plugins.engines}
+    words = source.text.lower() if stated else ""
     for deployment in stated:
         completed = complete(deployment, config, engines, session.lookup)
         lint.deployments.append(completed)
-        rules = [r for r in plugins.rules_for(judge.scopes_of(completed)) if config.selects(r.code)]
+        rules = [r for r in plugins.rules_for(judge.scopes_of(completed), words) if config.selects(r.code)]
         lint.codes.update(rule.code for rule in rules)
         judgement = judge.judge(completed, rules)
         lint.said += judgement.said
