@@ -6,9 +6,8 @@ and the catalogue. Nothing here computes.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.facts import Fact, FactState, Place
 
@@ -31,11 +30,10 @@ class Role(Enum):
 
 def _unstated(name: str) -> Any:
     """A field whose fact nobody has given yet; ``name`` is the dotted path people see."""
-    return field(default=Fact(name, FactState.UNKNOWN, reason="not stated"), metadata={"path": name})
+    return Fact(name, FactState.UNKNOWN, reason="not stated")
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Pod:
+class Pod(NamedTuple):
     """A Kubernetes pod template as written. ``partial``: a patch or base that another file completes, so what is
     absent in it is unknown rather than missing. ``owner`` is the kind of the object that holds it."""
 
@@ -45,8 +43,7 @@ class Pod:
     partial: bool = False
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Container:
+class Container(NamedTuple):
     """One container that runs (or may run) an engine. ``command`` is what the engine will parse, where it was found."""
 
     name: str
@@ -56,15 +53,14 @@ class Container:
     image: Fact[str]
     pod: Pod | None = None
     command: Command | None = None
-    environment: Mapping[str, Fact[str]] = field(default_factory=dict)
+    environment: Mapping[str, Fact[str]] = {}
 
     @property
     def place(self) -> Place:
         return Place.of(self.document, self.node)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False, kw_only=True)
-class Pool:
+class Pool(NamedTuple):
     """Identical engine instances in one role. Every fact is one instance's unless its name says otherwise.
 
     ``tensor`` … are degrees (pure numbers) in the engine's own meaning; ``capacity.topology`` knows which multiply.
@@ -134,17 +130,16 @@ class Pool:
 
     def with_facts(self, facts: Mapping[str, Fact[Any]]) -> Pool:
         """The pool with ``facts``, by field name, in place of its own."""
-        return replace(self, **facts)  # type: ignore[arg-type]  # the names are fields that hold facts
+        return self._replace(**facts)  # type: ignore[arg-type]  # the names are fields that hold facts
 
     def facts(self) -> Iterator[tuple[str, Fact[Any]]]:
         """Every fact with its dotted path, in the order above."""
-        for each in fields(self):
-            if "path" in each.metadata:
-                yield each.metadata["path"], getattr(self, each.name)
+        for field, unstated in self._field_defaults.items():
+            if isinstance(unstated, Fact):
+                yield unstated.name, getattr(self, field)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Deployment:
+class Deployment(NamedTuple):
     """One served model. ``plan`` is set for native plans: the typed content that only a plan has."""
 
     name: str

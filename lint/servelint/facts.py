@@ -6,7 +6,6 @@ turns into "not checked: which fact, why, how to give it"; so no rule needs to a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
 
@@ -72,8 +71,7 @@ class FactState(Enum):
     CONFLICT = "conflict"
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Fact(Generic[T]):
+class Fact(NamedTuple, Generic[T]):
     """One fact. ``values`` holds one value (known), several (alternatives, conflict) or none (unknown).
 
     ``place`` is where a finding about it should point; ``stated`` says that somebody wrote it down (as opposed to a

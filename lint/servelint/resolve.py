@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.facts import Fact, FactState, Origin, OriginKind
@@ -86,11 +85,11 @@ def complete(deployment: Deployment, config: Config, engines: Mapping[str, Engin
     """The deployment with every fact that can be known; a stated fact is never replaced."""
     pools = []
     for stated in deployment.pools:
-        pool = replace(stated, version=_version(stated, config), accelerator=_accelerator(stated, config))
-        pool = replace(pool, architecture=_architecture(pool, lookup))
+        pool = stated._replace(version=_version(stated, config), accelerator=_accelerator(stated, config))
+        pool = pool._replace(architecture=_architecture(pool, lookup))
         engine = engines.get(pool.engine.get(""))
         if engine is not None:
             defaults = {field: fact for field, fact in engine.defaults(pool).items() if _missing(getattr(pool, field))}
             pool = pool.with_facts(defaults)
         pools.append(pool)
-    return replace(deployment, pools=tuple(pools))
+    return deployment._replace(pools=tuple(pools))

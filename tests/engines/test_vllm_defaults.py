@@ -161,8 +161,7 @@ def test_the_first_engine_took_its_batch_from_the_model() -> None:
 )
 def test_other_platforms_have_their_own(arguments: dict[str, Any], reason: str) -> None:
     resource = arguments.pop("gpu_resource", "nvidia.com/gpu")
-    made = pool("0.19.1", **arguments)
-    object.__setattr__(made, "gpu_resource", resource)
+    made = pool("0.19.1", **arguments)._replace(gpu_resource=resource)
     assert reason in ENGINE.defaults(made)["max_num_seqs"].reason
 
 

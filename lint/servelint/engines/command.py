@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,8 +58,7 @@ class Form(Enum):
     ENTRY = "entry"  # key: value in a mapping of settings (a configuration file, keyword arguments)
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Argument:
+class Argument(NamedTuple):
     """One option (or positional) of the engine's command line.
 
     ``name``: canonical spelling, e.g. ``--tensor-parallel-size`` ("" for a positional); ``written``: the flag as it stands.
@@ -85,8 +83,7 @@ class Argument:
         return bool(self.words) and bool(self.words[-1].variable) and self.value is not None
 
 
-@dataclass(frozen=True, slots=True, eq=False, repr=False)
-class Command:
+class Command(NamedTuple):
     """An engine process: its arguments in order, from ``program.words[start:]``.
 
     ``complete`` is False where arguments may come from elsewhere (a ``--config`` file not at hand, ``$@``, an unresolved

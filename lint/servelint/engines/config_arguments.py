@@ -8,7 +8,6 @@ its place in the mapping.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.engines.arguments import file_of
@@ -104,7 +103,7 @@ def with_file(
     settings = arguments(document, mapping, table, version)
     elsewhere = "" if command.elsewhere == file_of(flag) else command.elsewhere
     every = (*command.arguments, *settings) if last else (*settings, *command.arguments)
-    return replace(command, arguments=every, complete=not elsewhere, elsewhere=elsewhere)
+    return command._replace(arguments=every, complete=not elsewhere, elsewhere=elsewhere)
 
 
 def value_word(node: Node, key: ScalarNode) -> Word:

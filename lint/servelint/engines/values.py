@@ -28,7 +28,7 @@ Settings = tuple[tuple[str, str, "Callable[[str], Any]"], ...]
 
 def fact_name(field: str) -> str:
     """The dotted path that people see for a field of :class:`Pool`."""
-    name: str = Pool.__dataclass_fields__[field].default.name
+    name: str = Pool._field_defaults[field].name
     return name
 
 

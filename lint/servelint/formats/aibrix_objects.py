@@ -7,7 +7,6 @@ POD_GROUP_INDEX. A RayClusterFleet is a number of Ray clusters, each of which se
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact
@@ -69,7 +68,7 @@ def _roles(document: Document, kind: str, item: Node, surroundings: Surroundings
 def _as_variable(name: str, size: Fact[int] | None) -> Fact[str]:
     if size is None:
         return Fact.unknown(f"env.{name}", "podGroupSize is not stated, so that no group is made")
-    return replace(size.map(str), name=f"env.{name}")
+    return size.map(str)._replace(name=f"env.{name}")
 
 
 def _fleet(document: Document, kind: str, item: Node, surroundings: Surroundings) -> list[Pool]:
@@ -80,4 +79,4 @@ def _fleet(document: Document, kind: str, item: Node, surroundings: Surroundings
 
     replicas = custom_resources.number(document, item.get("spec"), "replicas", "replicas.min", default=1, of=_WHO)
     found = ray_cluster.pools(document, cluster, surroundings, owner=kind)
-    return [replace(pool, replicas_min=replicas, replicas_max=replace(replicas, name="replicas.max")) for pool in found]
+    return [pool._replace(replicas_min=replicas, replicas_max=replicas._replace(name="replicas.max")) for pool in found]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.facts import FactState
@@ -31,7 +30,7 @@ def completed(pool: Pool, base: Pool, engines: Sequence[Engine], *, appended: bo
     if appended and ours.command is not None and theirs.command is not None and engine is not None:
         command = _behind(ours.command, theirs.command)
         variables = _both(ours.environment, theirs.environment)
-        pool = replace(pool, containers=(replace(ours, command=command, environment=variables), *pool.containers[1:]))
+        pool = pool._replace(containers=(ours._replace(command=command, environment=variables), *pool.containers[1:]))
         facts = dict(engine.facts(command, variables))
     for name in _PLACEMENT:
         if getattr(pool, name).state is FactState.UNKNOWN and getattr(base, name).state is not FactState.UNKNOWN:
@@ -39,9 +38,9 @@ def completed(pool: Pool, base: Pool, engines: Sequence[Engine], *, appended: bo
         else:
             facts.pop(name, None)
     if not pool.gpu_resource and base.gpu_resource:
-        pool = replace(pool, gpu_resource=base.gpu_resource)
+        pool = pool._replace(gpu_resource=base.gpu_resource)
     if not ours.image.is_known and theirs.image.is_known:
-        pool = replace(pool, containers=(replace(pool.containers[0], image=theirs.image), *pool.containers[1:]))
+        pool = pool._replace(containers=(pool.containers[0]._replace(image=theirs.image), *pool.containers[1:]))
     return pool.with_facts(facts)
 
 
@@ -53,8 +52,8 @@ def _both(ours: Mapping[str, Fact[str]], theirs: Mapping[str, Fact[str]]) -> Env
 
 def _behind(command: Command, base: Command) -> Command:
     """The arguments of ``command`` behind those of ``base``, each with its own document."""
-    first = tuple(replace(argument, document=argument.document or base.document) for argument in base.arguments)
+    first = tuple(argument._replace(document=argument.document or base.document) for argument in base.arguments)
     complete = command.complete and base.complete
-    return replace(
-        command, arguments=(*first, *command.arguments), complete=complete, elsewhere=command.elsewhere or base.elsewhere
+    return command._replace(
+        arguments=(*first, *command.arguments), complete=complete, elsewhere=command.elsewhere or base.elsewhere
     )

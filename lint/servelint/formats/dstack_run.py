@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os.path
 import re
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment
@@ -96,7 +95,7 @@ def _pools(document: Document, group: _Group, surroundings: Surroundings) -> lis
     )  # fmt: skip
     pools = launches.pools(launch, surroundings.engines)
     versions = [installed_version.installed(programs, pool.engine.get("")) for pool in pools]
-    return [pool if version is None else replace(pool, version=version) for pool, version in zip(pools, versions, strict=True)]
+    return [pool if version is None else pool._replace(version=version) for pool, version in zip(pools, versions, strict=True)]
 
 
 def _image(document: Document, node: Node | None) -> Fact[str]:
@@ -125,10 +124,10 @@ def _replicas(document: Document, group: _Group, is_task: bool) -> tuple[Fact[in
     if not isinstance(node, ScalarNode):
         text = "a task runs once" if is_task else "default of dstack for replicas"
         one = Fact.known(low, 1, Origin(OriginKind.DERIVED if is_task else OriginKind.DEFAULT, text))
-        return one, replace(one, name=high)
+        return one, one._replace(name=high)
     if ".." not in node.text:
         fixed = launches.whole(document, node, low, "replicas") or Fact.unknown(low, "not stated")
-        return fixed, replace(fixed, name=high)
+        return fixed, fixed._replace(name=high)
     origin = Origin(OriginKind.FILE, "replicas", Place.of(document, node))
     least, _, most = node.text.partition("..")
     numbers = [int(part) if part.strip().isdecimal() and len(part) < 10 else None for part in (least or "0", most)]
@@ -143,10 +142,10 @@ def _replicas(document: Document, group: _Group, is_task: bool) -> tuple[Fact[in
 def _variables(document: Document, group: _Group, gpus: Fact[int], nodes: Fact[int]) -> dict[str, Fact[str]]:
     """dstack's own variables, and those of ``env``: a mapping, or a list of ``NAME=VALUE`` and names passed through."""
     found: dict[str, Fact[str]] = {name: Fact.unknown(f"env.{name}", reason) for name, reason in _PER_NODE.items()}
-    found["DSTACK_NODES_NUM"] = replace(nodes.map(str), name="env.DSTACK_NODES_NUM")
-    found["DSTACK_GPUS_PER_NODE"] = replace(gpus.map(str), name="env.DSTACK_GPUS_PER_NODE")
+    found["DSTACK_NODES_NUM"] = nodes.map(str)._replace(name="env.DSTACK_NODES_NUM")
+    found["DSTACK_GPUS_PER_NODE"] = gpus.map(str)._replace(name="env.DSTACK_GPUS_PER_NODE")
     total = "env.DSTACK_GPUS_NUM"
-    found["DSTACK_GPUS_NUM"] = replace(gpus.map(str), name=total)
+    found["DSTACK_GPUS_NUM"] = gpus.map(str)._replace(name=total)
     if gpus.is_known and nodes.is_known:
         found["DSTACK_GPUS_NUM"] = Fact.known(total, str(gpus.value * nodes.value), gpus.origin or _derived("nodes × GPUs"))
     for owner in (group.root, group.own):

@@ -7,7 +7,6 @@ they ask for GPUs: their engine is the graph's ``backendFramework``, and of thei
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pod, Pool, Role
@@ -49,7 +48,7 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> De
     pools: list[Pool] = []
     for component in every:
         for pool in _pools(document, component, framework, given, surroundings):
-            pools.append(replace(pool, name=_free(component.name, pools)))
+            pools.append(pool._replace(name=_free(component.name, pools)))
     if not pools:
         return None
     pools = _roles(pools, every)
@@ -89,7 +88,7 @@ def _sized(document: Document, component: Component, pool: Pool) -> Pool:
     """The pool with its hosts and replicas, at the place of its component."""
     least, most = _replicas(document, component)
     place = Place.of(document, component.label)
-    return replace(pool, place=place, nodes=_nodes(document, component), replicas_min=least, replicas_max=most)
+    return pool._replace(place=place, nodes=_nodes(document, component), replicas_min=least, replicas_max=most)
 
 
 def _nodes(document: Document, component: Component) -> Fact[int]:
@@ -110,7 +109,7 @@ def _replicas(document: Document, component: Component) -> tuple[Fact[int], Fact
     adapter = component.node.get("scalingAdapter")
     if adapter is not None and (adapter.text_at("enabled") or "true").lower() == "true":
         return least, Fact.unknown("replicas.max", "an autoscaler sets the replicas through the scaling adapter")
-    return least, replace(least, name="replicas.max")
+    return least, least._replace(name="replicas.max")
 
 
 # Roles
@@ -122,14 +121,14 @@ def _roles(pools: Sequence[Pool], every: Sequence[Component]) -> list[Pool]:
     A worker that is called "decode" in a graph without prefill workers serves both phases.
     """
     typed = {component.name: _ROLES.get(component.role) for component in every}
-    found = [replace(pool, role=typed.get(pool.name) or pool.role) for pool in pools]
+    found = [pool._replace(role=typed.get(pool.name) or pool.role) for pool in pools]
     split = any(pool.role is Role.PREFILL for pool in found)
     made = []
     for pool in found:
         if pool.role is Role.DECODE and not split:
-            made.append(replace(pool, role=Role.SERVE))
+            made.append(pool._replace(role=Role.SERVE))
         elif pool.role is Role.SERVE and split and "decode" in pool.name.lower():
-            made.append(replace(pool, role=Role.DECODE))
+            made.append(pool._replace(role=Role.DECODE))
         else:
             made.append(pool)
     return made

@@ -6,7 +6,6 @@ The templates may add arguments of their own, so nothing is a default of the eng
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.engines.command import Program
@@ -91,7 +90,7 @@ def _over_hosts(pool: Pool) -> Pool:
     stated = pool.nodes.origin is not None and pool.nodes.origin.kind is OriginKind.FILE
     if stated or ranks <= host:
         return pool
-    return replace(pool, nodes=Fact.unknown("nodes", REASON, REMEDY))
+    return pool._replace(nodes=Fact.unknown("nodes", REASON, REMEDY))
 
 
 def _nim(server: Server, surroundings: Surroundings) -> list[Pool]:
@@ -100,7 +99,7 @@ def _nim(server: Server, surroundings: Surroundings) -> list[Pool]:
 
     least, most = _replicas(server.document, server.node)
     pool = values_pool(server.document, server.node, surroundings)
-    return [replace(pool, name=server.name or pool.name, replicas_min=least, replicas_max=most)]
+    return [pool._replace(name=server.name or pool.name, replicas_min=least, replicas_max=most)]
 
 
 def _programs(server: Server, variables: Environment) -> tuple[Program, ...]:
@@ -217,14 +216,14 @@ def _replicas(document: Document, node: Node) -> tuple[Fact[int], Fact[int]]:
         high = launches.whole(document, scaled.get("maxReplicas") or scaled.get("maxReplicaCount"), "replicas.max", "maxReplicas")
         if low is not None or high is not None:
             unknown: Fact[int] = Fact.unknown("replicas.min", REASON, REMEDY)
-            return low or unknown, high or replace(unknown, name="replicas.max")
+            return low or unknown, high or unknown._replace(name="replicas.max")
     for key, _, value in node.entries_at():
         if kebab(key) in REPLICAS:
             stated = launches.whole(document, value, "replicas.min", key)
             if stated is not None:
-                return stated, replace(stated, name="replicas.max")
+                return stated, stated._replace(name="replicas.max")
     unknown = Fact.unknown("replicas.min", REASON, REMEDY)
-    return unknown, replace(unknown, name="replicas.max")
+    return unknown, unknown._replace(name="replicas.max")
 
 
 def _nodes(server: Server) -> Fact[int] | None:

@@ -10,7 +10,6 @@ Source: llm-d-modelservice 0.4.12 and its main branch, ``charts/llm-d-modelservi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment, Role
@@ -82,7 +81,7 @@ def deployment(document: Document, values: Node, surroundings: Surroundings) -> 
     if not pools:
         return
     split = {pool.name.partition("-")[0] for pool in pools} == {"decode", "prefill"}
-    pools = pod_groups.with_roles(pools) if split else [replace(pool, role=Role.SERVE) for pool in pools]
+    pools = pod_groups.with_roles(pools) if split else [pool._replace(role=Role.SERVE) for pool in pools]
     label = values.text_at("fullnameOverride") or values.text_at("modelArtifacts", "name") or "llm-d-modelservice"
     for pool in pools:
         for fact in (pool.replicas_min, pool.tensor, pool.data):
@@ -102,7 +101,7 @@ def _pools(phase: _Phase, surroundings: Surroundings) -> list[Pool]:
         programs = _programs(phase, container, variables)
         gpus, resource = _gpus(phase, container)
         one: Fact[int] = Fact.known("nodes", 1, Origin(OriginKind.DERIVED, "the chart makes a Deployment: one pod a replica"))
-        facts: dict[str, Fact[Any]] = {"replicas_min": replicas, "replicas_max": replace(replicas, name="replicas.max")}
+        facts: dict[str, Fact[Any]] = {"replicas_min": replicas, "replicas_max": replicas._replace(name="replicas.max")}
         if accelerator is not None:
             facts["accelerator"] = accelerator
         nodes = phase.degrees.workers if multinode else one
@@ -111,8 +110,8 @@ def _pools(phase: _Phase, surroundings: Surroundings) -> list[Pool]:
             programs, variables, gpus, resource, nodes, facts,
         )  # fmt: skip
         for pool in launches.pools(launch, surroundings.engines):
-            stated = replace(pool, nodes=nodes) if multinode else pool
-            found.append(replace(stated, name=phase.name if not found else f"{phase.name}-{len(found) + 1}"))
+            stated = pool._replace(nodes=nodes) if multinode else pool
+            found.append(stated._replace(name=phase.name if not found else f"{phase.name}-{len(found) + 1}"))
     return found
 
 
@@ -220,10 +219,10 @@ def _degrees(document: Document, holder: Node | None) -> _Degrees:
 def _given(degrees: _Degrees) -> dict[str, Fact[str]]:
     """The variables that the chart puts into each container, and LeaderWorkerSet into those of a group."""
     given = {
-        "DP_SIZE": replace(degrees.data.map(str), name="env.DP_SIZE"),
-        "TP_SIZE": replace(degrees.tensor.map(str), name="env.TP_SIZE"),
-        "DP_SIZE_LOCAL": replace(degrees.local.map(str), name="env.DP_SIZE_LOCAL"),
-        "LWS_GROUP_SIZE": replace(degrees.workers.map(str), name="env.LWS_GROUP_SIZE"),
+        "DP_SIZE": degrees.data.map(str)._replace(name="env.DP_SIZE"),
+        "TP_SIZE": degrees.tensor.map(str)._replace(name="env.TP_SIZE"),
+        "DP_SIZE_LOCAL": degrees.local.map(str)._replace(name="env.DP_SIZE_LOCAL"),
+        "LWS_GROUP_SIZE": degrees.workers.map(str)._replace(name="env.LWS_GROUP_SIZE"),
     }
     return {**given, **pod_groups.controlled(("LWS_LEADER_ADDRESS", "LWS_WORKER_INDEX"), "LeaderWorkerSet")}
 

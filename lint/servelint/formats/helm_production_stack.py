@@ -9,7 +9,6 @@ Source: production-stack 0.1.7 and its main branch, ``helm/templates/{deployment
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment, Role
@@ -91,7 +90,7 @@ def _pools(document: Document, entry: MappingNode, name: str, surroundings: Surr
     if on_ray and ray is not None:
         gpus, nodes = _with_head(document, entry, gpus, _gpus(document, ray.get("headNode")))
         one = Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "the chart makes one RayCluster"))
-        facts.update(replicas_min=one, replicas_max=replace(one, name="replicas.max"))
+        facts.update(replicas_min=one, replicas_max=one._replace(name="replicas.max"))
     else:
         least, most = _replicas(document, entry)
         facts.update(replicas_min=least, replicas_max=most)
@@ -106,7 +105,7 @@ def _pools(document: Document, entry: MappingNode, name: str, surroundings: Surr
         gpus.resource, nodes, facts,
     )  # fmt: skip
     role = _ROLES.get(entry.text_at("lmcacheConfig", "kvRole") or "")
-    return [replace(pool, role=role or pool.role) for pool in launches.pools(launch, surroundings.engines)]
+    return [pool._replace(role=role or pool.role) for pool in launches.pools(launch, surroundings.engines)]
 
 
 def _words(document: Document, entry: Node, label: ScalarNode, variables: Mapping[str, Fact[str]], *, on_ray: bool) -> list[Word]:
@@ -178,7 +177,7 @@ def _replicas(document: Document, entry: MappingNode) -> tuple[Fact[int], Fact[i
     if stated is None:
         origin = Origin(OriginKind.DEFAULT, "default of Kubernetes for replicas")
         stated = Fact.known("replicas.min", 1, origin, EntryWriter(document, entry, "replicaCount"))
-    return stated, replace(stated, name="replicas.max")
+    return stated, stated._replace(name="replicas.max")
 
 
 def _gpus(document: Document, entry: Node | None) -> _Gpus:
@@ -231,5 +230,5 @@ def _with_head(document: Document, entry: Node, workers: _Gpus, head: _Gpus) -> 
             clash = Fact.conflict(ours.name, (ours.value, theirs.value), reason, ours.origin or Origin(OriginKind.DERIVED, ""))
             return _Gpus(clash, workers.resource), nodes
         writers = [ScalarWriter(document, node) for node in (*workers.nodes, *head.nodes) if node is not None]
-        return workers._replace(number=replace(ours, writer=TogetherWriter(writers))), nodes
+        return workers._replace(number=ours._replace(writer=TogetherWriter(writers))), nodes
     return workers, nodes

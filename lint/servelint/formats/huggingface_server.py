@@ -6,7 +6,6 @@ Source: KServe 0.17 ``python/huggingfaceserver/huggingfaceserver/__main__.py``.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Program
@@ -123,8 +122,8 @@ def settled(pool: Pool) -> Pool:
         engine = Fact.known(pool.engine.name, "vllm", origin)
     reason = "KServe's Hugging Face server brings its own vLLM, whose version the image does not say"
     version = pool.version if pool.version.is_known else Fact.unknown(pool.version.name, reason, pool.version.remedy)
-    container = replace(container, command=None)
-    return replace(pool, engine=engine, version=version, containers=(container, *pool.containers[1:]))
+    container = container._replace(command=None)
+    return pool._replace(engine=engine, version=version, containers=(container, *pool.containers[1:]))
 
 
 def _backend(pool: Pool) -> str:

@@ -9,7 +9,6 @@ Source: kaito-project/kaito ``pkg/model/interface.go`` (``buildVLLMInferenceComm
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Container, Deployment, Pool, Role
@@ -87,11 +86,11 @@ def _roles(document: Document, item: Node, surroundings: Surroundings) -> list[P
         server = _Server(document, "MultiRoleInference", name, role, role, config, annotations, label)
         low = launches.whole(document, role.get("replicas"), launches.REPLICAS, "replicas")
         low = low or Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DEFAULT, "default of KAITO for replicas"))
-        facts: dict[str, Any] = {"replicas_min": low, "replicas_max": replace(low, name="replicas.max")}
+        facts: dict[str, Any] = {"replicas_min": low, "replicas_max": low._replace(name="replicas.max")}
         if isinstance(model, ScalarNode):
             facts["model"] = _model(document, model, "spec.model.name")
         pool = _preset(server, surroundings).with_facts(facts)
-        pools.append(replace(pool, role=_ROLES.get(name, Role.SERVE)))
+        pools.append(pool._replace(role=_ROLES.get(name, Role.SERVE)))
     return pools
 
 
@@ -190,7 +189,7 @@ def _command(server: _Server, surroundings: Surroundings) -> tuple[Command | Non
         return None, ""
     inner = EmbeddedDocument(found[0], text, content)
     started = command("vllm", inner, settings, flag_table("vllm"), None, launcher=_CONFIG_KEY)
-    return replace(started, complete=False, elsewhere="KAITO"), ""
+    return started._replace(complete=False, elsewhere="KAITO"), ""
 
 
 def _report(surroundings: Surroundings, server: _Server, document: Document, node: Node, label: str) -> None:
@@ -260,8 +259,8 @@ def _accelerator(server: _Server) -> Fact[Any] | None:
 def _replicas(document: Document, item: Node, kind: str) -> tuple[Fact[int], Fact[int]]:
     if kind == "Workspace":
         one = Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DERIVED, "a Workspace is one replica"))
-        return one, replace(one, name="replicas.max")
+        return one, one._replace(name="replicas.max")
     low = podspec.replicas(document, item)
     if item.text_at("metadata", "annotations", _AUTOSCALED) == "true":
         return low, Fact.unknown("replicas.max", "KAITO's autoscaler decides, within nodeCountLimit")
-    return low, replace(low, name="replicas.max")
+    return low, low._replace(name="replicas.max")

@@ -9,7 +9,6 @@ Sources: KServe 0.17 ``pkg/controller/v1beta1/inferenceservice/{components/predi
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Container, Deployment, Pod, Pool
@@ -171,7 +170,7 @@ class _Service(NamedTuple):
             gpus_per_node=devices.count(document, node, writer),
         )
         accelerator = scheduling.accelerator(document, template)
-        pool = pool if accelerator is None else replace(pool, accelerator=accelerator)
+        pool = pool if accelerator is None else pool._replace(accelerator=accelerator)
         return without_defaults(pool, f"{server} takes its arguments from {self.unseen or 'its runtime'}")
 
     def placed(self, pool: Pool, *, alone: bool) -> Pool:
@@ -184,7 +183,7 @@ class _Service(NamedTuple):
         if alone and not pool.gpu_resource:
             facts["gpus_per_node"] = Fact.unknown(devices.NAME, f"{self.unseen} may ask for accelerators")
         pool = _partial(pool.with_facts(facts))
-        return pool if self.container.text_at("name") else replace(pool, name=MAIN)
+        return pool if self.container.text_at("name") else pool._replace(name=MAIN)
 
     def finished(self, pool: Pool) -> Pool:
         pool = _model(self.document, self.container, pool)
@@ -201,7 +200,7 @@ def _custom(document: Document, predictor: MappingNode, surroundings: Surroundin
     finished = []
     for pool in pools:
         nodes = workers.nodes(predictor.get("workerSpec"), pool, degrees)
-        placed = replace(_partial(pool), replicas_min=low, replicas_max=high, nodes=nodes)
+        placed = _partial(pool)._replace(replicas_min=low, replicas_max=high, nodes=nodes)
         finished.append(huggingface_server.settled(_from_environment(document, placed)))
     return finished
 
@@ -253,18 +252,18 @@ def _partial(pool: Pool) -> Pool:
     """What the pod lacks, the runtime or the controller may add."""
     first, *rest = pool.containers
     if first.pod is not None:
-        first = replace(first, pod=replace(first.pod, partial=True))
+        first = first._replace(pod=first.pod._replace(partial=True))
     if not first.image.is_known and first.node.get("image") is None:
-        first = replace(first, image=Fact.unknown(containers.IMAGE, "the image is set by the ServingRuntime"))
-    return replace(pool, containers=(first, *rest))
+        first = first._replace(image=Fact.unknown(containers.IMAGE, "the image is set by the ServingRuntime"))
+    return pool._replace(containers=(first, *rest))
 
 
 def _open(pool: Pool, unseen: str) -> Pool:
     """Arguments that ``unseen`` may add: what is not stated has no default."""
     first, *rest = pool.containers
     if first.command is not None and first.command.complete:
-        first = replace(first, command=replace(first.command, complete=False, elsewhere=unseen))
-        return replace(pool, containers=(first, *rest))
+        first = first._replace(command=first.command._replace(complete=False, elsewhere=unseen))
+        return pool._replace(containers=(first, *rest))
     return pool
 
 
@@ -274,11 +273,11 @@ def _model(document: Document, container: MappingNode, pool: Pool) -> Pool:
         return pool
     node = container.get("storageUri")
     if isinstance(node, ScalarNode):
-        return replace(pool, model=model_uris.model(document, node, "storageUri"))
+        return pool._replace(model=model_uris.model(document, node, "storageUri"))
     storage = container.get("storage", "path") or container.get("storage", "key")
     if isinstance(storage, ScalarNode):
         reason = f"the weights come from the storage {storage.text}, which names no model"
-        return replace(pool, model=Fact.unknown(model_uris.NAME, reason))
+        return pool._replace(model=Fact.unknown(model_uris.NAME, reason))
     return pool
 
 
@@ -288,7 +287,7 @@ def _from_environment(document: Document, pool: Pool) -> Pool:
     for variable in node.elements_at("env"):
         value = variable.get("value")
         if variable.text_at("name") == "STORAGE_URI" and isinstance(value, ScalarNode) and not pool.model.is_known:
-            return replace(pool, model=model_uris.model(document, value, "STORAGE_URI"))
+            return pool._replace(model=model_uris.model(document, value, "STORAGE_URI"))
     return pool
 
 

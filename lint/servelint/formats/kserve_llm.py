@@ -10,7 +10,6 @@ Sources: KServe 0.17 ``config/llmisvcconfig/*.yaml``, ``pkg/apis/serving/v1alpha
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
@@ -66,8 +65,8 @@ def _pools(subject: LlmObject, bases: Sequence[LlmObject], surroundings: Surroun
     prefill = _workload(every, ("spec", "prefill"), surroundings)
     if not prefill:
         return made
-    made = [replace(pool, role=Role.DECODE) for pool in made]
-    return made + [replace(pool, role=Role.PREFILL, name=f"prefill-{pool.name}") for pool in prefill]
+    made = [pool._replace(role=Role.DECODE) for pool in made]
+    return made + [pool._replace(role=Role.PREFILL, name=f"prefill-{pool.name}") for pool in prefill]
 
 
 def _workload(every: Sequence[LlmObject], path: tuple[str, ...], surroundings: Surroundings) -> list[Pool]:
@@ -121,8 +120,8 @@ def _partial(pool: Pool) -> Pool:
     """What the pod lacks, a preset may add."""
     container = pool.containers[0]
     if container.pod is not None:
-        container = replace(container, pod=replace(container.pod, partial=True))
-    return replace(pool, containers=(container, *pool.containers[1:]))
+        container = container._replace(pod=container.pod._replace(partial=True))
+    return pool._replace(containers=(container, *pool.containers[1:]))
 
 
 def _with_workers(subject: LlmObject, pool: Pool, holder: MappingNode) -> Pool:
@@ -135,7 +134,7 @@ def _with_workers(subject: LlmObject, pool: Pool, holder: MappingNode) -> Pool:
     if not ours.is_known or not theirs.is_known or ours.origin is None or theirs.value == ours.value:
         return pool
     reason = f"the leader asks for {ours.value} × {pool.gpu_resource}, each worker for {theirs.value} × {asked.resource}"
-    return replace(pool, gpus_per_node=Fact.conflict(ours.name, (ours.value, theirs.value), reason, ours.origin))
+    return pool._replace(gpus_per_node=Fact.conflict(ours.name, (ours.value, theirs.value), reason, ours.origin))
 
 
 def _given() -> dict[str, Fact[str]]:
@@ -218,7 +217,7 @@ def _replicas(every: Sequence[LlmObject], path: tuple[str, ...]) -> tuple[Fact[i
     if fact is None:
         holder = every[0].item.get(*path)
         fact = podspec.replicas(every[0].document, template_of(holder if holder is not None else every[0].item))
-    return fact, replace(fact, name="replicas.max")
+    return fact, fact._replace(name="replicas.max")
 
 
 def _writable(pool: Pool, subject: LlmObject, holder: MappingNode) -> Pool:
@@ -229,7 +228,7 @@ def _writable(pool: Pool, subject: LlmObject, holder: MappingNode) -> Pool:
         fact: Fact[int] = getattr(pool, field)
         if isinstance(node, ScalarNode) and fact.place is not None and fact.place.span == node.span and fact.origin is not None:
             origin = fact.origin._replace(text=f"spec.parallelism.{key}")
-            facts[field] = replace(fact, origin=origin, writer=ScalarWriter(subject.document, node))
+            facts[field] = fact._replace(origin=origin, writer=ScalarWriter(subject.document, node))
     return pool.with_facts(facts)
 
 
@@ -270,4 +269,4 @@ def _placed(subject: LlmObject, pool: Pool) -> Pool:
     if device_class.text == "gpu.nvidia.com":
         one = Fact.known(name, 1, origin._replace(text=f"default of KServe for {_DEVICE_COUNT}"))
         gpus = launches.whole(subject.document, annotations.get(_DEVICE_COUNT), name, _DEVICE_COUNT, least=1) or one
-    return replace(pool, gpu_resource=devices.DYNAMIC, gpus_per_node=gpus)
+    return pool._replace(gpu_resource=devices.DYNAMIC, gpus_per_node=gpus)

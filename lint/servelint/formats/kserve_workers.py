@@ -5,7 +5,6 @@ Source: KServe 0.17 ``pkg/controller/v1beta1/inferenceservice/components/predict
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind
@@ -37,7 +36,7 @@ def degrees(document: Document, worker: Node | None) -> dict[str, Fact[int]]:
 def given(stated: Mapping[str, Fact[int]]) -> dict[str, Fact[str]]:
     """The variables that the controller puts into the containers of a group."""
     names = {"pipeline": "PIPELINE_PARALLEL_SIZE", "tensor": "TENSOR_PARALLEL_SIZE"}
-    return {names[field]: replace(fact.map(str), name=f"env.{names[field]}") for field, fact in stated.items()}
+    return {names[field]: fact.map(str)._replace(name=f"env.{names[field]}") for field, fact in stated.items()}
 
 
 def nodes(worker: Node | None, pool: Pool, stated: Mapping[str, Fact[int]]) -> Fact[int]:

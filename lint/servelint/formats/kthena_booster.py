@@ -8,7 +8,6 @@ Source: ``pkg/model-booster-controller/convert/model_serving.go``, ``…/utils/t
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment, Role
@@ -102,7 +101,7 @@ def _worker(backend: _Backend, worker: Node, surroundings: Surroundings) -> list
     )  # fmt: skip
     pools = launches.pools(launch, surroundings.engines)
     role = _ROLES.get(kind)
-    return [pool if role is None else replace(pool, role=role) for pool in pools]
+    return [pool if role is None else pool._replace(role=role) for pool in pools]
 
 
 def _settings(worker: Node) -> list[Word]:
@@ -144,4 +143,4 @@ def _replicas(backend: _Backend, worker: Node) -> tuple[Fact[int], Fact[int]]:
             document, backend.node, "replicas", "replicas.min", default=None, of="the backend states no replicas"
         )
         most = least
-    return pod_groups.times(least, inner), replace(pod_groups.times(most, inner), name="replicas.max")
+    return pod_groups.times(least, inner), pod_groups.times(most, inner)._replace(name="replicas.max")

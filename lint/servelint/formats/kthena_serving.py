@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind
@@ -30,7 +29,7 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> It
         size = _size(workers)
         replicas = custom_resources.number(document, role, "replicas", "replicas.min", default=1, of=_WHO)
         given = pod_groups.controlled(("ENTRY_ADDRESS", "WORKER_INDEX"), _WHO)
-        given["GROUP_SIZE"] = replace(size.map(str), name="env.GROUP_SIZE")
+        given["GROUP_SIZE"] = size.map(str)._replace(name="env.GROUP_SIZE")
         name = role.text_at("name") or f"role-{index}"
         template = role.get("workerTemplate")
         group = Group(name, entry, template, size, pod_groups.times(groups, replicas), given=given)

@@ -8,7 +8,6 @@ Source: ``internal/modelcontroller/engine_vllm.go``, ``model_controller.go`` (re
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment
@@ -108,7 +107,7 @@ def _names_model(spec: Node) -> bool:
 def _replicas(document: Document, spec: Node) -> tuple[Fact[int], Fact[int]]:
     if value_words.is_true(spec, "autoscalingDisabled"):
         fixed = custom_resources.number(document, spec, "replicas", "replicas.min", default=None, of="replicas is not stated")
-        return fixed, replace(fixed, name="replicas.max")
+        return fixed, fixed._replace(name="replicas.max")
     least = custom_resources.number(document, spec, "minReplicas", "replicas.min", default=0, of=_WHO)
     most = custom_resources.number(
         document, spec, "maxReplicas", "replicas.max", default=None, of="maxReplicas is not stated: the number is open"

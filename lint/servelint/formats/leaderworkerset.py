@@ -11,7 +11,6 @@ LWS_WORKER_INDEX).
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment
@@ -88,6 +87,6 @@ def injected(size: Fact[int]) -> dict[str, Fact[str]]:
     remedy = "it differs from pod to pod"
     return {
         "LWS_LEADER_ADDRESS": Fact.unknown("env.LWS_LEADER_ADDRESS", "the controller sets it to the leader's host name"),
-        "LWS_GROUP_SIZE": replace(size.map(str), name="env.LWS_GROUP_SIZE"),
+        "LWS_GROUP_SIZE": size.map(str)._replace(name="env.LWS_GROUP_SIZE"),
         "LWS_WORKER_INDEX": Fact.unknown("env.LWS_WORKER_INDEX", "the controller sets it to the pod's index", remedy),
     }

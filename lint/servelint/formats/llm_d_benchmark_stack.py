@@ -264,7 +264,6 @@ def _gpus(stack: _Stack, section: str, degrees: Mapping[str, Fact[int]]) -> tupl
 
 
 def _replicas(stack: _Stack, section: str) -> tuple[Fact[int], Fact[int]]:
-    from dataclasses import replace
 
     low, high = launches.REPLICAS, "replicas.max"
     document = stack.document
@@ -272,7 +271,7 @@ def _replicas(stack: _Stack, section: str) -> tuple[Fact[int], Fact[int]]:
     if fixed is None:
         fixed = Fact.known(low, 1, Origin(OriginKind.DEFAULT, f"default of llm-d-benchmark for {section}.replicas"))
     if not _is_on(stack.section(section, "autoscaling", "enabled")):
-        return fixed, replace(fixed, name=high)
+        return fixed, fixed._replace(name=high)
     least = launches.whole(document, stack.section(section, "autoscaling", "minReplicas"), low, "minReplicas")
     most = launches.whole(document, stack.section(section, "autoscaling", "maxReplicas"), high, "maxReplicas")
     return least or fixed, most or Fact.unknown(high, DEFAULTS, _REMEDY)

@@ -10,7 +10,6 @@ Source: ``pkg/controller/inference/playground_controller.go``, ``pkg/controller_
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment
@@ -126,7 +125,7 @@ def service(document: Document, item: Node, surroundings: Surroundings) -> Itera
             facts["gpus_per_node"], facts["gpu_resource"] = flavored
         if not pool.model.is_known and claimed is not None:
             facts["model"] = _model(document, claimed, model)
-        found.append(replace(pool, **facts))
+        found.append(pool._replace(**facts))
     name = controller_words.label_of(item).text
     for fact in (size, replicas):
         podspec.report_invalid(surroundings, name, fact)
@@ -265,7 +264,7 @@ def _replicas(document: Document, spec: Node) -> tuple[Fact[int], Fact[int]]:
     elastic = spec.get("elasticConfig")
     if elastic is None:
         fixed = custom_resources.number(document, spec, "replicas", "replicas.min", default=1, of=_WHO)
-        return fixed, replace(fixed, name="replicas.max")
+        return fixed, fixed._replace(name="replicas.max")
     least = custom_resources.number(document, elastic, "minReplicas", "replicas.min", default=1, of=_WHO)
     reason = "maxReplicas is not stated: the number is open"
     return least, custom_resources.number(document, elastic, "maxReplicas", "replicas.max", default=None, of=reason)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -48,6 +47,6 @@ def named(document: Document, node: ScalarNode, what: str) -> Fact[str]:
     try:
         found = plain_id(node.text)
     except ValueError:
-        return replace(model(document, node, what), remedy=REMEDY)
+        return model(document, node, what)._replace(remedy=REMEDY)
     origin = Origin(OriginKind.FILE, what, Place.of(document, node))
     return Fact.known(NAME, found, origin, ScalarWriter(document, node))

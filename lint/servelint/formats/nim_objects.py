@@ -9,7 +9,6 @@ Source: NVIDIA/k8s-nim-operator ``api/apps/v1alpha1/nim{service,cache}_types.go`
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Container, Deployment, Pod, Pool
@@ -198,11 +197,11 @@ class _Service(NamedTuple):
             return low or one, high or Fact.unknown("replicas.max", "scale.hpa states no maxReplicas")
         fixed = podspec.replicas(document, template_of(node))
         if node.text_at("inferencePlatform") != "kserve":
-            return fixed, replace(fixed, name="replicas.max")
+            return fixed, fixed._replace(name="replicas.max")
         least, most = (f"autoscaling.knative.dev/{side}-scale" for side in ("min", "max"))
         low = launches.whole(document, node.get("annotations", least), launches.REPLICAS, least)
         high = launches.whole(document, node.get("annotations", most), "replicas.max", most)
-        return low or fixed, high or replace(low or fixed, name="replicas.max")
+        return low or fixed, high or (low or fixed)._replace(name="replicas.max")
 
 
 def _cache_pool(cache: _Cache) -> Pool:
@@ -221,7 +220,7 @@ def _cache_pool(cache: _Cache) -> Pool:
     if accelerator is not None:
         facts["accelerator"] = accelerator
     for field in ("gpus_per_node", "nodes", "replicas_min", "replicas_max"):
-        facts[field] = Fact.unknown(Pool.__dataclass_fields__[field].default.name, where)
+        facts[field] = Fact.unknown(Pool._field_defaults[field].name, where)
     container = Container(ENGINE, document, node, ENGINE, image)
     pool = Pool(
         name=ENGINE, place=place, containers=(container,), engine=_engine(image, place), version=_version(image)

@@ -8,7 +8,6 @@ Source: sgl-project/ome ``pkg/controller/v1beta1/inferenceservice/components/{ba
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment, Pool, Role
@@ -57,7 +56,7 @@ class _Part(NamedTuple):
         return finished
 
     def _named(self, pool: Pool, among: int) -> Pool:
-        return replace(pool, name=self.name if among == 1 else f"{self.name}-{pool.name}")
+        return pool._replace(name=self.name if among == 1 else f"{self.name}-{pool.name}")
 
     def _nodes(self) -> Fact[int]:
         """Pods of one replica: the leader and ``worker.size`` workers."""
@@ -115,12 +114,12 @@ class _Part(NamedTuple):
             )
         one = Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DEFAULT, "default of OME for minReplicas"))
         least = low or one
-        return least, high or replace(least, name="replicas.max")
+        return least, high or least._replace(name="replicas.max")
 
 
 def serving_runtime(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
     pools = [
-        replace(pool, model=pool.model if pool.model.is_known else Fact.unknown(model_uris.NAME, f"it is named by {_USER}"))
+        pool._replace(model=pool.model if pool.model.is_known else Fact.unknown(model_uris.NAME, f"it is named by {_USER}"))
         for pool in _runtime(document, item, surroundings)
     ]
     if pools:
@@ -147,7 +146,7 @@ def _roles(parts: list[tuple[_Part, Role]], surroundings: Surroundings) -> list[
     for part, role in parts:
         for pool in part.pools(surroundings):
             split = len(parts) > 1 and pool.role is Role.SERVE
-            pools.append(replace(pool, role=role) if split else pool)
+            pools.append(pool._replace(role=role) if split else pool)
     return pools
 
 
@@ -177,7 +176,7 @@ def inference_service(document: Document, item: Node, surroundings: Surroundings
         else:
             made = [_referring(part, base, where)]
         split = len(stated) > 1
-        pools += [replace(pool, role=role if split and pool.role is Role.SERVE else pool.role) for pool in made]
+        pools += [pool._replace(role=role if split and pool.role is Role.SERVE else pool.role) for pool in made]
     facts: dict[str, Any] = {"model": model} if model is not None else {}
     pools = [pool if pool.model.is_known else pool.with_facts(facts) for pool in pools]
     if pools:
@@ -191,7 +190,7 @@ def _referring(part: _Part, base: Pool | None, where: str) -> Pool:
     place = Place.of(part.document, part.node)
     low, high = part.replicas()
     if base is not None:
-        return replace(base, place=place, replicas_min=low, replicas_max=high)
+        return base._replace(place=place, replicas_min=low, replicas_max=high)
     reason, remedy = f"it is stated by {where}", "lint it together with its ClusterServingRuntime"
     pool = Pool(name=part.name, place=place, replicas_min=low, replicas_max=high)
     unknown = ("engine", "version", "gpus_per_node", "nodes", "accelerator", "tensor", "pipeline", "data", "expert")
@@ -222,5 +221,5 @@ def _partial(pool: Pool) -> Pool:
     """What the pod lacks, the object at the other end of a reference may add."""
     container = pool.containers[0]
     if container.pod is not None:
-        container = replace(container, pod=replace(container.pod, partial=True))
-    return replace(pool, containers=(container, *pool.containers[1:]))
+        container = container._replace(pod=container.pod._replace(partial=True))
+    return pool._replace(containers=(container, *pool.containers[1:]))

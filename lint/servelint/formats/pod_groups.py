@@ -6,7 +6,6 @@ engines in them is here.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment, Role
@@ -54,7 +53,7 @@ def role_pools(document: Document, group: Group, surroundings: Surroundings, *, 
     for pool in found:
         command = pool.containers[0].command
         role = pool.role if command is None else podspec.role_of(group.leader, document, command, group.name)
-        named.append(replace(pool, name=group.name if len(found) == 1 else f"{group.name}-{pool.name}", role=role))
+        named.append(pool._replace(name=group.name if len(found) == 1 else f"{group.name}-{pool.name}", role=role))
     return named
 
 
@@ -74,8 +73,8 @@ def pools(document: Document, group: Group, surroundings: Surroundings, *, owner
         if group.size is None:
             found.append(sized(group.replicas, pool, ordered=group.ordered, most=group.most))
             continue
-        most = replace(group.most or group.replicas, name="replicas.max")
-        pool = replace(pool, nodes=group.size, replicas_min=group.replicas, replicas_max=most)
+        most = (group.most or group.replicas)._replace(name="replicas.max")
+        pool = pool._replace(nodes=group.size, replicas_min=group.replicas, replicas_max=most)
         found.append(pool if group.worker is None else with_workers(document, pool, group.worker, group.size))
     return found
 
@@ -102,7 +101,7 @@ def with_roles(pools: Sequence[Pool]) -> list[Pool]:
     if not {Role.PREFILL, Role.DECODE} <= set(named):
         return list(pools)
     return [
-        replace(pool, role=role) if role is not None and pool.role is Role.SERVE else pool
+        pool._replace(role=role) if role is not None and pool.role is Role.SERVE else pool
         for pool, role in zip(pools, named, strict=True)
     ]
 
@@ -122,7 +121,7 @@ def joined(leader: Pool, worker: Pool) -> Pool:
         if ours.is_known and theirs.is_known and ours.value != theirs.value and ours.origin is not None:
             reason = f"the leader runs with {ours.value} and the workers with {theirs.value}"
             conflicts[name] = Fact.conflict(ours.name, (ours.value, theirs.value), reason, ours.origin)
-    return replace(leader, containers=(*leader.containers, *worker.containers), **conflicts)
+    return leader._replace(containers=(*leader.containers, *worker.containers), **conflicts)
 
 
 def with_workers(document: Document, pool: Pool, worker: Node | None, size: Fact[int]) -> Pool:
@@ -140,10 +139,9 @@ def with_workers(document: Document, pool: Pool, worker: Node | None, size: Fact
         # A leader without GPUs only starts the engine; the ranks are on the workers.
         writer = together((document, asked.limit), (document, asked.request))
         origin = Origin(OriginKind.DERIVED, f"{size.value} pods, of which the leader asks for no accelerator")
-        return replace(
-            pool,
+        return pool._replace(
             gpu_resource=asked.resource,
-            gpus_per_node=replace(theirs, writer=writer),
+            gpus_per_node=theirs._replace(writer=writer),
             nodes=Fact.known("nodes", size.value - 1, origin),
         )
     if not ours.is_known or ours.origin is None:
@@ -152,10 +150,10 @@ def with_workers(document: Document, pool: Pool, worker: Node | None, size: Fact
         what = f"{theirs.value} × {asked.resource}" if theirs.is_known else "an unknown number"
         reason = f"the leader asks for {ours.value} × {pool.gpu_resource}, each worker for {what}"
         values = (ours.value, theirs.value) if theirs.is_known else (ours.value,)
-        return replace(pool, gpus_per_node=Fact.conflict(ours.name, values, reason, ours.origin))
+        return pool._replace(gpus_per_node=Fact.conflict(ours.name, values, reason, ours.origin))
     engine = devices.devices(pool.containers[0].node)
     nodes = (engine.limit, engine.request, asked.limit, asked.request)
-    return replace(pool, gpus_per_node=replace(ours, writer=together(*((document, node) for node in nodes))))
+    return pool._replace(gpus_per_node=ours._replace(writer=together(*((document, node) for node in nodes))))
 
 
 def _accelerated(template: Node) -> Node | None:
@@ -167,13 +165,13 @@ def _accelerated(template: Node) -> Node | None:
 def sized(pods: Fact[int], pool: Pool, *, ordered: bool, most: Fact[int] | None = None) -> Pool:
     """The pool with its nodes and replicas, where its object counts pods and only the command line knows of groups."""
     nodes = nodes_of(pool)
-    counts = [pods, replace(most or pods, name="replicas.max")]
+    counts = [pods, (most or pods)._replace(name="replicas.max")]
     if nodes.state is FactState.UNKNOWN:
         reason = f"how many pods make one replica is not known: {nodes.reason}"
         counts = [Fact.unknown(fact.name, reason, nodes.remedy) for fact in counts]
     elif nodes.value > 1:
         counts = [_groups(fact, nodes.value, ordered=ordered) for fact in counts]
-    return replace(pool, nodes=nodes, replicas_min=counts[0], replicas_max=counts[1])
+    return pool._replace(nodes=nodes, replicas_min=counts[0], replicas_max=counts[1])
 
 
 def nodes_of(pool: Pool) -> Fact[int]:
@@ -202,11 +200,11 @@ def _groups(pods: Fact[int], nodes: int, *, ordered: bool) -> Fact[int]:
 def times(outer: Fact[int], inner: Fact[int]) -> Fact[int]:
     """``inner`` in each of ``outer`` sets: a fact that can be written where one of the two is 1."""
     if not outer.is_known or not inner.is_known:
-        return inner if outer.is_known else replace(outer, name=inner.name)
+        return inner if outer.is_known else outer._replace(name=inner.name)
     if outer.value == 1:
         return inner
     if inner.value == 1:
-        return replace(outer, name=inner.name)
+        return outer._replace(name=inner.name)
     product = outer.value * inner.value
     place = inner.place or outer.place
     return Fact.known(inner.name, product, Origin(OriginKind.DERIVED, f"{outer.value} × {inner.value}", place))

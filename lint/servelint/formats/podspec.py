@@ -6,7 +6,6 @@ the workload's own module to add.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Container, Pod, Pool, Role
@@ -83,7 +82,7 @@ def engine_pools(
             name = pool.name
             while name in taken:
                 name, number = f"{pool.name}-{number}", number + 1
-            pools.append(replace(pool, name=name))
+            pools.append(pool._replace(name=name))
     return pools
 
 
@@ -218,7 +217,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
         gpus_per_node=gpus,
     ).with_facts(facts)
     if "nodes" not in facts and (reason := joins_ray(process, variables)):
-        pool = replace(pool, nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
+        pool = pool._replace(nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
     return _without_defaults(pool) if pod.partial and _arguments_elsewhere(node) else pool
 
 
@@ -239,7 +238,7 @@ def _without_defaults(pool: Pool) -> Pool:
         fact: Fact[Any] = getattr(pool, name)
         if fact.state is FactState.UNKNOWN:
             unknown[name] = Fact.unknown(fact.name, PATCHED, _BUILT)
-    return replace(pool, **unknown)
+    return pool._replace(**unknown)
 
 
 def joins_ray(process: Process, variables: Mapping[str, Fact[str]]) -> str:

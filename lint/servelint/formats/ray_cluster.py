@@ -7,7 +7,6 @@ rank, in a placement group that packs the ranks into as few pods as they fit in 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Pod
@@ -242,7 +241,7 @@ def sized(pool: Pool, members: Sequence[Group]) -> Pool:
     accelerator = accelerator_of(None, placement.group)
     if accelerator is not None:
         changes["accelerator"] = accelerator
-    return replace(pool, **changes)
+    return pool._replace(**changes)
 
 
 def _stated(pool: Pool, name: str) -> Fact[Any] | None:

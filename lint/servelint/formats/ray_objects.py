@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment
@@ -42,7 +41,7 @@ def deployments(document: Document, item: Node, surroundings: Surroundings) -> I
 def _once(pool: Pool) -> Pool:
     """A cluster is one replica of an engine that its head starts, whatever its groups of workers are scaled to."""
     one = Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "one engine in the cluster"))
-    return replace(pool, replicas_min=one, replicas_max=replace(one, name="replicas.max"))
+    return pool._replace(replicas_min=one, replicas_max=one._replace(name="replicas.max"))
 
 
 def _service(document: Document, item: Node, name: str, surroundings: Surroundings) -> Iterator[Deployment]:
@@ -104,7 +103,7 @@ def _job(document: Document, item: Node, surroundings: Surroundings) -> list[Poo
 
 def _in_cluster(pool: Pool, members: Sequence[ray_cluster.Group]) -> Pool:
     """The pool without what the launch alone says of its hosts."""
-    unstated = replace(pool, nodes=Fact.unknown("nodes", ray_cluster.ABSENT)) if not pool.nodes.is_stated else pool
+    unstated = pool._replace(nodes=Fact.unknown("nodes", ray_cluster.ABSENT)) if not pool.nodes.is_stated else pool
     return ray_cluster.sized(unstated, members)
 
 

@@ -7,7 +7,6 @@ scales between 1 and 100 (python/ray/serve/config.py); GPUs by TP × PP.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Container, Deployment, Pool, Role
@@ -93,7 +92,7 @@ def _models(application: Application, surroundings: Surroundings) -> Iterator[tu
     """The pools of each model that the application serves."""
     node = application.node
     pair = tuple(
-        replace(_pool(application, config, role, surroundings), name=role.value)
+        _pool(application, config, role, surroundings)._replace(name=role.value)
         for key, role in _ROLES
         if (config := node.get("args", key)) is not None
     )
@@ -130,7 +129,7 @@ def _pool(application: Application, config: Node, role: Role, surroundings: Surr
     if engine is None:
         reason = f"llm_engine is {name}, which is not known here"
         pool = Pool(name=_name(label), place=Place.of(document, label), role=role)
-        return replace(pool, engine=Fact.unknown("engine.name", reason), model=_model(document, config))
+        return pool._replace(engine=Fact.unknown("engine.name", reason), model=_model(document, config))
     envs = [node for node in (config.get("runtime_env"), application.node.get("runtime_env")) if node is not None]
     version = installed(document, envs, name)
     command = config_arguments.command(
@@ -258,7 +257,7 @@ def replicas(document: Document, options: Sequence[Node]) -> tuple[Fact[int], Fa
             return least or _default("replicas.min", 1), most or _default("replicas.max", _MOST_AUTO if auto else 1)
         number = launches.whole(document, node.get("num_replicas"), "replicas.min", "num_replicas")
         if number is not None:
-            return number, replace(number, name="replicas.max")
+            return number, number._replace(name="replicas.max")
     return _default("replicas.min", 1), _default("replicas.max", 1)
 
 

@@ -6,7 +6,6 @@ v1alpha1 has the template in the role (``template`` or ``templateRef`` with ``te
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact
@@ -109,5 +108,5 @@ def _given(size: Fact[int] | None) -> dict[str, Fact[str]]:
     given = pod_groups.controlled(_GIVEN, "the RBG controller")
     for name in _SIZES:
         unknown: Fact[str] = Fact.unknown(f"env.{name}", "the role has no group of pods")
-        given[name] = replace(size.map(str), name=f"env.{name}") if size is not None else unknown
+        given[name] = size.map(str)._replace(name=f"env.{name}") if size is not None else unknown
     return given

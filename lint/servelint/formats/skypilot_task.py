@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os.path
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment
@@ -66,20 +65,20 @@ def deployments(document: Document, root: MappingNode, run: ScalarNode, surround
 
 def _installed(pool: Pool, programs: Any) -> Pool:
     version = installed_version.installed(programs, pool.engine.get(""))
-    return pool if version is None else replace(pool, version=version)
+    return pool if version is None else pool._replace(version=version)
 
 
 def _variables(document: Document, root: MappingNode, gpus: Fact[int], nodes: Fact[int]) -> dict[str, Fact[str]]:
     """The environment of ``run``: SkyPilot's own variables, and those that the task lists."""
     found: dict[str, Fact[str]] = {name: Fact.unknown(f"env.{name}", reason) for name, reason in _PER_NODE.items()}
-    found["SKYPILOT_NUM_NODES"] = replace(nodes.map(str), name="env.SKYPILOT_NUM_NODES")
+    found["SKYPILOT_NUM_NODES"] = nodes.map(str)._replace(name="env.SKYPILOT_NUM_NODES")
     label = "env.SKYPILOT_NUM_GPUS_PER_NODE"
     if gpus.state is FactState.ALTERNATIVES:
         counts = ", ".join(map(str, sorted(gpus.values)))
         reason = f"{_WHAT} allow nodes with different numbers of GPUs: {counts}"
         found["SKYPILOT_NUM_GPUS_PER_NODE"] = Fact.unknown(label, reason, "list alternatives of one size", gpus.origin)
     else:
-        found["SKYPILOT_NUM_GPUS_PER_NODE"] = replace(gpus.map(str), name=label)
+        found["SKYPILOT_NUM_GPUS_PER_NODE"] = gpus.map(str)._replace(name=label)
     for key in ("envs", "secrets"):
         for name, key_node, value in root.entries_at(key):
             label = f"env.{name}"
@@ -166,10 +165,10 @@ def _replicas(document: Document, root: MappingNode) -> tuple[Fact[int], Fact[in
     service = root.get("service")
     if service is None:
         one = Fact.known(low_name, 1, Origin(OriginKind.DERIVED, "a task runs once"))
-        return one, replace(one, name=high_name)
+        return one, one._replace(name=high_name)
     fixed = launches.whole(document, service.get("replicas"), low_name, "service.replicas")
     low = launches.whole(document, service.get("replica_policy", "min_replicas"), low_name, "min_replicas") or fixed
     high = launches.whole(document, service.get("replica_policy", "max_replicas"), high_name, "max_replicas")
     if low is None:
         low = Fact.known(low_name, 1, Origin(OriginKind.DEFAULT, "default of SkyPilot for service.replicas"))
-    return low, high if high is not None else replace(low, name=high_name)
+    return low, high if high is not None else low._replace(name=high_name)

@@ -173,9 +173,7 @@ def _size(document: Document, root: MappingNode, role: _Role) -> dict[str, Fact[
 
 
 def _renamed(fact: Fact[int], name: str) -> Fact[int]:
-    from dataclasses import replace  # loaded already
-
-    return replace(fact, name=name)
+    return fact._replace(name=name)
 
 
 def _lengths(document: Document, root: MappingNode) -> dict[str, Fact[Any]]:

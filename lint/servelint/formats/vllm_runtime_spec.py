@@ -7,7 +7,6 @@ Source: ``operator/internal/controller/vllmruntime_controller.go`` (deploymentFo
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.deployment import Deployment
@@ -123,7 +122,7 @@ def _replicas(document: Document, spec: Node, placement: Node) -> tuple[Fact[int
         reason = "maxReplicas is not stated"
         return least, custom_resources.number(document, scaling, "maxReplicas", "replicas.max", default=None, of=reason)
     fixed = custom_resources.number(document, placement, "replicas", "replicas.min", default=1, of=_WHO)
-    return fixed, replace(fixed, name="replicas.max")
+    return fixed, fixed._replace(name="replicas.max")
 
 
 def _gpus(document: Document, placement: Node) -> tuple[Fact[int], str]:

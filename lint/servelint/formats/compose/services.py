@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment, Role
@@ -65,7 +64,7 @@ def _pools(service: Service, needles: Iterable[str], surroundings: Surroundings)
     replicas = _replicas(service)
     launch = launches.Launch(
         service.document, service.name, service.node, service.key, image, reference, programs, environment,
-        asked.gpus, asked.resource, facts={"replicas_min": replicas, "replicas_max": replace(replicas, name="replicas.max")},
+        asked.gpus, asked.resource, facts={"replicas_min": replicas, "replicas_max": replicas._replace(name="replicas.max")},
     )  # fmt: skip
     return launches.pools(launch, surroundings.engines)
 

@@ -5,7 +5,6 @@ Source: tensorrt_llm/llmapi/disagg_utils.py, ``parse_disagg_config_file`` and ``
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment, Role
@@ -42,10 +41,10 @@ def deployment(document: Document, root: MappingNode, engine: Engine, name: str)
         if not isinstance(mapping, MappingNode):
             continue
         own = settings.command_of(engine, document, mapping, launcher=_LAUNCHER, ignored=_OWN)
-        started = replace(own, arguments=(*common.arguments, *own.arguments))
-        made = replace(pool(engine, started, document, role.value), role=role)
+        started = own._replace(arguments=(*common.arguments, *own.arguments))
+        made = pool(engine, started, document, role.value)._replace(role=role)
         count = launches.whole(document, mapping.get("num_instances"), launches.REPLICAS, f"{key}.num_instances")
         if count is not None:
-            made = replace(made, replicas_min=count, replicas_max=replace(count, name="replicas.max"))
+            made = made._replace(replicas_min=count, replicas_max=count._replace(name="replicas.max"))
         pools.append(made)
     return Deployment(name, "engine-config", document, tuple(pools))

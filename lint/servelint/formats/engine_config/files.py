@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os.path
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Container, Deployment, Pool, Role
@@ -67,7 +66,7 @@ def _is_used(name: str, document: Document, documents: Iterable[Document]) -> bo
 
 def _deployment(physical: Document, document: Document, mapping: MappingNode, engine: Engine, name: str) -> Deployment:
     started = settings.command_of(engine, document, mapping, launcher="configuration file")
-    started = replace(started, complete=False, elsewhere=ELSEWHERE)
+    started = started._replace(complete=False, elsewhere=ELSEWHERE)
     return Deployment(name, "engine-config", physical, (pool(engine, started, physical, name),), notes=(NOTE,))
 
 

@@ -74,7 +74,6 @@ def gpus_of(case: PlanCase) -> int:
 
 def degree_edits(document: Document, changes: Mapping[str, int]) -> tuple[Edit, ...] | None:
     """:func:`change_degrees` for the plan in ``document``, its model's shape taken from the plan or the catalogue."""
-    from dataclasses import replace
 
     from servelint.case import PlanCase, PoolCase
     from servelint.facts import Fact, Origin, OriginKind
@@ -97,7 +96,7 @@ def degree_edits(document: Document, changes: Mapping[str, int]) -> tuple[Edit, 
             shape = models.find(pool.model.value)
             if shape is not None:
                 origin = Origin(OriginKind.CATALOGUE, shape.origin)
-                pool = replace(pool, architecture=Fact.known("model.architecture", shape, origin))
+                pool = pool._replace(architecture=Fact.known("model.architecture", shape, origin))
         cases.append(PoolCase(pool, deployment, pool.accelerator.values[0] if pool.accelerator.values else None))
     return change_degrees(PlanCase(deployment, tuple(cases)), **changes)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Pool, Role
@@ -166,7 +165,7 @@ def _pool(
 
 def _with_facts(pool: Pool, facts: Mapping[str, Any]) -> Pool:
     """``pool`` with ``facts`` by field; the fields they name are all facts."""
-    return replace(pool, **facts)
+    return pool._replace(**facts)
 
 
 def _stated(facts: Mapping[str, Fact[Any]]) -> dict[str, Fact[Any]]:
