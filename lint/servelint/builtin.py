@@ -2,66 +2,65 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import TYPE_CHECKING
 
+from servelint.formats.needles import NEEDLES
 from servelint.hooks import hookimpl
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
+    from servelint.deployment import Deployment
     from servelint.engines.base import Engine
-    from servelint.formats.base import Format
+    from servelint.formats.base import Format, Surroundings
+    from servelint.source.nodes import Document
+
+
+class Deferred:
+    """A built-in format, its module imported only for the first file that has its needles."""
+
+    def __init__(self, name: str, module: str, reader: str) -> None:
+        self.name = name
+        self.needles = NEEDLES[name]
+        self._module = module
+        self._reader = reader
+
+    def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
+        found: Iterable[Deployment] = getattr(import_module(self._module), self._reader)().recognise(document, surroundings)
+        return found
+
+
+# In the order in which they are asked.
+FORMATS = (
+    Deferred("plan", "servelint.formats.plan", "NativePlan"),
+    Deferred("kubernetes", "servelint.formats.kubernetes", "Kubernetes"),
+    Deferred("leaderworkerset", "servelint.formats.leaderworkerset", "LeaderWorkerSet"),
+    Deferred("compose", "servelint.formats.compose", "Compose"),
+    Deferred("skypilot", "servelint.formats.skypilot", "SkyPilot"),
+    Deferred("engine-config", "servelint.formats.engine_config", "EngineConfig"),
+    Deferred("dstack", "servelint.formats.dstack", "Dstack"),
+    Deferred("ray", "servelint.formats.ray", "Ray"),
+    Deferred("dynamo", "servelint.formats.dynamo", "Dynamo"),
+    Deferred("srt-slurm", "servelint.formats.srt_slurm", "SrtSlurm"),
+    Deferred("llm-d-benchmark", "servelint.formats.llm_d_benchmark", "LlmDBenchmark"),
+    Deferred("kserve", "servelint.formats.kserve", "KServe"),
+    Deferred("ome", "servelint.formats.ome", "Ome"),
+    Deferred("nim", "servelint.formats.nim", "Nim"),
+    Deferred("kaito", "servelint.formats.kaito", "Kaito"),
+    Deferred("aibrix", "servelint.formats.aibrix", "AIBrix"),
+    Deferred("rbg", "servelint.formats.rbg", "RoleBasedGroups"),
+    Deferred("kthena", "servelint.formats.kthena", "Kthena"),
+    Deferred("kubeai", "servelint.formats.kubeai", "KubeAI"),
+    Deferred("vllm-runtime", "servelint.formats.vllm_runtime", "VllmRuntime"),
+    Deferred("llmaz", "servelint.formats.llmaz", "Llmaz"),
+    Deferred("helm-values", "servelint.formats.helm_values", "HelmValues"),
+)
 
 
 @hookimpl
 def servelint_formats() -> Sequence[Format]:
-    from servelint.formats.aibrix import AIBrix
-    from servelint.formats.compose import Compose
-    from servelint.formats.dstack import Dstack
-    from servelint.formats.dynamo import Dynamo
-    from servelint.formats.engine_config import EngineConfig
-    from servelint.formats.helm_values import HelmValues
-    from servelint.formats.kaito import Kaito
-    from servelint.formats.kserve import KServe
-    from servelint.formats.kthena import Kthena
-    from servelint.formats.kubeai import KubeAI
-    from servelint.formats.kubernetes import Kubernetes
-    from servelint.formats.leaderworkerset import LeaderWorkerSet
-    from servelint.formats.llm_d_benchmark import LlmDBenchmark
-    from servelint.formats.llmaz import Llmaz
-    from servelint.formats.nim import Nim
-    from servelint.formats.ome import Ome
-    from servelint.formats.plan import NativePlan
-    from servelint.formats.ray import Ray
-    from servelint.formats.rbg import RoleBasedGroups
-    from servelint.formats.skypilot import SkyPilot
-    from servelint.formats.srt_slurm import SrtSlurm
-    from servelint.formats.vllm_runtime import VllmRuntime
-
-    return (
-        NativePlan(),
-        Kubernetes(),
-        LeaderWorkerSet(),
-        Compose(),
-        SkyPilot(),
-        EngineConfig(),
-        Dstack(),
-        Ray(),
-        Dynamo(),
-        SrtSlurm(),
-        LlmDBenchmark(),
-        KServe(),
-        Ome(),
-        Nim(),
-        Kaito(),
-        AIBrix(),
-        RoleBasedGroups(),
-        Kthena(),
-        KubeAI(),
-        VllmRuntime(),
-        Llmaz(),
-        HelmValues(),
-    )
+    return FORMATS
 
 
 @hookimpl

@@ -15,7 +15,9 @@ import pluggy
 
 from servelint import hooks
 from servelint.errors import UsageError
+from servelint.formats.base import needle_sets
 from servelint.rulebook import Rule, Theme
+from servelint.source.needles import matches
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -104,6 +106,7 @@ class Registry:
         # pluggy calls the last registered first; reversed, the built-in ones come first whatever else is installed.
         self.formats: tuple[Format, ...] = tuple(f for part in reversed(manager.hook.servelint_formats()) for f in part)
         self.engines: tuple[Engine, ...] = tuple(e for part in reversed(manager.hook.servelint_engines()) for e in part)
+        self._needles = [(fmt, needle_sets(fmt.needles, self.engines)) for fmt in self.formats]
         self._rules: dict[str, Rule] = {}
         self._themes: list[Theme] = []
         for part in reversed(manager.hook.servelint_rules()):
@@ -112,6 +115,10 @@ class Registry:
                     self._themes.append(item)
                 else:
                     self._add(item)
+
+    def formats_for(self, data_lower: bytes) -> list[Format]:
+        """The formats that a file with these lower-cased bytes may be of."""
+        return [fmt for fmt, sets in self._needles if matches(data_lower, sets)]
 
     def _add(self, rule: Rule) -> None:
         other = self._rules.get(rule.code)

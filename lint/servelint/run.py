@@ -10,7 +10,6 @@ from servelint.config import Config
 from servelint.errors import UsageError
 from servelint.facts import Place
 from servelint.finding import Finding, NotChecked, ReadError, Verdict
-from servelint.formats.base import needle_sets
 from servelint.plugins import Registry, registry
 from servelint.resolve import complete
 from servelint.source.reader import decode, haystack, read_text
@@ -176,11 +175,12 @@ def _lint_text(source: SourceText, session: Session) -> _Lint:
     reading = _Reading(session)
     reading.documents = result.documents
     stated: list[Deployment] = []
+    words = source.text.lower()
+    formats = plugins.formats_for(words.encode("utf-8", "surrogatepass"))
     for document in result.documents:
-        for fmt in plugins.formats:
+        for fmt in formats:
             stated += fmt.recognise(document, reading)
     engines = {engine.name: engine for engine in plugins.engines}
-    words = source.text.lower() if stated else ""
     for deployment in stated:
         completed = complete(deployment, config, engines, session.lookup)
         lint.deployments.append(completed)
@@ -235,10 +235,9 @@ def lint_paths(paths: Sequence[str], session: Session, *, stdin: bytes | None = 
     A file without any needle of a format is dismissed unread. What cannot be read is an error and a finding; where nothing
     that was named could be read, ``fatal`` says so.
     """
-    from servelint.source import discovery, needles
+    from servelint.source import discovery
 
     found = discovery.find([p for p in paths if p != discovery.STDIN], session.config)
-    sets = needle_sets(session.registry.formats, session.registry.engines)
     texts: list[SourceText] = []
     garbled: dict[str, SourceText] = {}
     errors = list(found.errors)
@@ -251,7 +250,7 @@ def lint_paths(paths: Sequence[str], session: Session, *, stdin: bytes | None = 
             errors.append(data)
             continue
         files += 1
-        if not needles.matches(haystack(data), sets):
+        if not session.registry.formats_for(haystack(data)):
             continue
         source = decode(path, data)
         if isinstance(source, ReadError):

@@ -12,6 +12,7 @@ from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
 from servelint.formats.base import needle_sets
 from servelint.formats.kubernetes import Kubernetes
+from servelint.formats.needles import NEEDLES
 from servelint.source.needles import matches
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -112,13 +113,13 @@ def test_json_and_lists() -> None:
     )
     text = '{"apiVersion":"v1","kind":"List","items":[' + pod % "a" + "," + pod % "b" + "]}"
     assert [d.name for d in recognise(text)] == ["a", "b"]
-    assert matches(text.encode().lower(), needle_sets([Kubernetes()], [Vllm()]))
+    assert matches(text.encode().lower(), needle_sets(NEEDLES["kubernetes"], [Vllm()]))
     assert recognise(text)[1].pools[0].gpus_per_node.value == 2
 
 
 def test_needles_match_every_fixture_of_ours() -> None:
     for path in FIXTURES.glob("*.yaml"):
-        assert matches(path.read_bytes().lower(), needle_sets([Kubernetes()], [Vllm()])), path.name
+        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["kubernetes"], [Vllm()])), path.name
 
 
 def test_each_phase_is_its_own_deployment() -> None:

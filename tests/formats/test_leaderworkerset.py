@@ -12,6 +12,7 @@ from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
 from servelint.formats.base import needle_sets
 from servelint.formats.leaderworkerset import LeaderWorkerSet
+from servelint.formats.needles import NEEDLES
 from servelint.source.needles import matches
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -169,4 +170,4 @@ def test_a_patch_of_a_set() -> None:
 
 def test_needles_match_our_fixtures() -> None:
     for path in FIXTURES.glob("lws-*.yaml"):
-        assert matches(path.read_bytes().lower(), needle_sets([LeaderWorkerSet()], [Vllm()])), path.name
+        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["leaderworkerset"], [Vllm()])), path.name

@@ -10,16 +10,11 @@ import pytest
 
 from servelint.deployment import Role
 from servelint.facts import FactState, OriginKind, UnknownFact
-from servelint.formats.plan import NativePlan
 from servelint.formats.plan.model import is_absent
 from servelint.source.edits import apply
 
 Make = Callable[..., Any]
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-
-
-def test_the_needle_is_the_kind_in_lower_case() -> None:
-    assert NativePlan().needles == ((b"deploymentplan",),)
 
 
 def test_every_statement_of_the_full_plan_is_read(recognised: Callable[[str], Any]) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.formats import custom_resources
-from servelint.formats.base import ENGINE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,7 +22,6 @@ _KINDS = frozenset(("StormService", "RoleSet", "RayClusterFleet", "RayClusterRep
 
 class AIBrix:
     name = "aibrix"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"orchestration.aibrix.ai/", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for kind, item in custom_resources.of(document, _GROUP, _KINDS):

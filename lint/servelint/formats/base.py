@@ -34,8 +34,8 @@ class Surroundings(Protocol):
 class Format(Protocol):
     """One manifest format.
 
-    ``needles``: sets of lower-case byte strings; a file is read if, for one of the sets, all its needles occur in the
-    lower-cased bytes of the file. :data:`ENGINE` in a set stands for any engine's needle.
+    ``needles``: sets of lower-case byte strings; the format is asked about a file if, for one of the sets, all its needles
+    occur in the lower-cased bytes of the file. :data:`ENGINE` in a set stands for any engine's needle.
     """
 
     @property
@@ -47,11 +47,11 @@ class Format(Protocol):
         """The deployments in ``document``; none if it is not of this format. Facts not stated stay as they are."""
 
 
-def needle_sets(formats: Iterable[Format], engines: Iterable[Engine]) -> list[tuple[bytes, ...]]:
-    """The needle sets of ``formats``, one for each engine's needle where a set asks for any engine's."""
+def needle_sets(needles_of_format: Iterable[tuple[bytes, ...]], engines: Iterable[Engine]) -> list[tuple[bytes, ...]]:
+    """The needle sets of a format, one for each engine's needle where a set asks for any engine's."""
     sets = []
     known = [needle for engine in engines for needle in engine.needles]
-    for needles in (needles for fmt in formats for needles in fmt.needles):
+    for needles in needles_of_format:
         if ENGINE in needles:
             rest = tuple(needle for needle in needles if needle != ENGINE)
             sets += [(*rest, needle) for needle in known]

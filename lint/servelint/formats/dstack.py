@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ class Dstack:
     """Recognised by ``type: service`` or ``type: task`` with commands, an image or groups of replicas."""
 
     name = "dstack"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"type:", b"commands:", ENGINE), (b"type:", b"image:", b"gpu:", ENGINE))
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         root = document.root

@@ -23,7 +23,6 @@ _LISTS = frozenset(f"{kind}List" for kind in (_GRAPH, _COMPONENT, _REQUEST)) | {
 
 class Dynamo:
     name = "dynamo"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"dynamographdeployment",), (b"dynamocomponentdeployment",))
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -23,12 +22,6 @@ _RELEASES = frozenset(("HelmRelease", "Application", "ApplicationSet"))
 
 class HelmValues:
     name = "helm-values"
-    needles: tuple[tuple[bytes, ...], ...] = (
-        (b"servingenginespec",),
-        (b"modelartifacts",),
-        (b"image", ENGINE),
-        (b"model", ENGINE),
-    )
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

@@ -24,7 +24,6 @@ class Kaito:
     """A Workspace has its fields at the top, without a ``spec``; one that tunes a model serves nothing."""
 
     name = "kaito"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"kaito.sh/",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for _, item in custom_resources.of(document, GROUP, KINDS):

@@ -25,7 +25,6 @@ class KServe:
     """Recognised by its API group; the same kinds exist in other groups (``ome.io``) with other fields."""
 
     name = "kserve"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"serving.kserve.io/",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for kind, item in custom_resources.of(document, GROUP, _LLM | _CLASSIC):

@@ -21,7 +21,6 @@ _GROUP = "workload.serving.volcano.sh/"
 
 class Kthena:
     name = "kthena"
-    needles: tuple[tuple[bytes, ...], ...] = ((_GROUP.encode(),),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for kind, item in custom_resources.of(document, _GROUP, ("ModelServing", "ModelBooster")):

@@ -21,7 +21,6 @@ _GROUP = "kubeai.org/"
 
 class KubeAI:
     name = "kubeai"
-    needles: tuple[tuple[bytes, ...], ...] = ((_GROUP.encode(),),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for _, item in custom_resources.of(document, _GROUP, ("Model",)):

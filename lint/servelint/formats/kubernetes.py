@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind
 from servelint.formats import pod_groups, podspec
-from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -41,8 +40,6 @@ class Kubernetes:
     """Plain workloads. Pods of operators (Ray, Dynamo, KServe …) are inside objects of other kinds and are not read here."""
 
     name = "kubernetes"
-    # Every pod spec has the key "containers"; the kind is not looked for, since it has many spellings in YAML and JSON.
-    needles: tuple[tuple[bytes, ...], ...] = ((b"containers", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import pod_groups, podspec
-from servelint.formats.base import ENGINE
 from servelint.formats.kubernetes import is_patch_file, is_unfinished
 from servelint.formats.pod_groups import Group
 from servelint.formats.writers import EntryWriter, ScalarWriter
@@ -33,7 +32,6 @@ _GROUP = "leaderworkerset.x-k8s.io/"
 
 class LeaderWorkerSet:
     name = "leaderworkerset"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"leaderworkerset.x-k8s.io", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

@@ -24,7 +24,6 @@ class LlmDBenchmark:
     """Recognised by a top-level list ``scenario`` of named mappings with parts of a stack."""
 
     name = "llm-d-benchmark"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"scenario:", b"modelservice:"), (b"scenario:", b"standalone:"))
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         root = document.root

@@ -21,7 +21,6 @@ _GROUP = "inference.llmaz.io/"
 
 class Llmaz:
     name = "llmaz"
-    needles: tuple[tuple[bytes, ...], ...] = ((_GROUP.encode(),),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for kind, item in custom_resources.of(document, _GROUP, ("Playground", "Service")):

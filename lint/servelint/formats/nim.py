@@ -24,7 +24,6 @@ class Nim:
     """A pipeline is a list of services; a cache that no service at hand uses stands for itself."""
 
     name = "nim"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"apps.nvidia.com/",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for _, item in custom_resources.of(document, GROUP, KINDS):

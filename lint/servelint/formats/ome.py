@@ -25,7 +25,6 @@ class Ome:
     """Its kinds are those of KServe, with other fields: the group tells them apart."""
 
     name = "ome"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"ome.io/", b"servingruntime"), (b"ome.io/", b"inferenceservice"))
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for kind, item in custom_resources.of(document, GROUP, KINDS):

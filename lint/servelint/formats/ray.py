@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -24,13 +23,6 @@ _LISTS = frozenset(f"{kind}List" for kind in _KINDS) | {"List"}
 
 class Ray:
     name = "ray"
-    needles: tuple[tuple[bytes, ...], ...] = (
-        (b"ray.io/", b"serveconfigv2"),
-        (b"ray.io/", b"headgroupspec", ENGINE),
-        (b"ray.io/", b"rayjob", ENGINE),
-        (b"applications", b"import_path"),
-        (b"model_loading_config",),
-    )
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         root = document.root

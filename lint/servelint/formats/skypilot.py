@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:
@@ -25,7 +24,6 @@ class SkyPilot:
     """Recognised by a top-level script ``run`` beside another key of a task."""
 
     name = "skypilot"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"run:", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         root = document.root

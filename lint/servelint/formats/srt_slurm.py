@@ -25,7 +25,6 @@ class SrtSlurm:
     """Recognised by the mappings ``model``, ``resources`` (with srt-slurm's own keys) and ``backend``."""
 
     name = "srt-slurm"
-    needles: tuple[tuple[bytes, ...], ...] = tuple((b"backend", b"workers", key.encode()) for key in CONFIGS.values())
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         root = document.root

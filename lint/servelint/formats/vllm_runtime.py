@@ -21,7 +21,6 @@ _GROUP = "production-stack.vllm.ai/"
 
 class VllmRuntime:
     name = "vllm-runtime"
-    needles: tuple[tuple[bytes, ...], ...] = ((_GROUP.encode(), b"vllmruntime"),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
         for _, item in custom_resources.of(document, _GROUP, ("VLLMRuntime",)):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats.base import ENGINE
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -19,7 +18,6 @@ class Compose:
     """Recognised by a top-level mapping ``services`` of mappings, without the ``apiVersion`` or ``kind`` of other formats."""
 
     name = "compose"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"services", ENGINE),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         root = document.root

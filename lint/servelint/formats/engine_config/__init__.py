@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.formats.needles import ENGINE_SETTINGS, NEEDLES
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:
@@ -13,23 +14,11 @@ if TYPE_CHECKING:
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document
 
-# Keys that say what kind of file it is, with "-" between their words. A configuration has one of them, or it is not read.
-TELLING = frozenset((
-    "tensor-parallel-size", "pipeline-parallel-size", "max-model-len", "gpu-memory-utilization", "max-num-seqs",
-    "max-num-batched-tokens", "kv-cache-dtype", "enable-expert-parallel", "tp-size", "ep-size", "dp-size", "mem-fraction-static",
-    "context-length", "chunked-prefill-size", "max-running-requests", "enable-dp-attention", "kv-cache-config",
-    "cuda-graph-config", "moe-expert-parallel-size", "enable-attention-dp", "cache-transceiver-config", "max-num-tokens",
-    "disable-overlap-scheduler", "context-servers",
-))  # fmt: skip
-
 
 class EngineConfig:
     """Recognised by its keys: nearly all of them are one engine's options, and one at least is peculiar to engines."""
 
     name = "engine-config"
-    needles: tuple[tuple[bytes, ...], ...] = tuple(
-        (spelling.encode(),) for key in sorted(TELLING) for spelling in (key, key.replace("-", "_"))
-    )
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         root = document.root
@@ -43,7 +32,7 @@ class EngineConfig:
 
             return in_config_map(document, root, surroundings)
         if (
-            not TELLING.intersection(name.replace("_", "-") for name, _, _ in root.pairs())
+            not ENGINE_SETTINGS.intersection(name.replace("_", "-") for name, _, _ in root.pairs())
             or root.entry("apiVersion") is not None
         ):
             return ()
@@ -52,4 +41,4 @@ class EngineConfig:
         return in_file(document, root, surroundings)
 
 
-_TELLING_TEXTS = tuple(f"{needles[0].decode()}:" for needles in EngineConfig.needles)
+_TELLING_TEXTS = tuple(f"{needles[0].decode()}:" for needles in NEEDLES["engine-config"])

@@ -19,7 +19,6 @@ class NativePlan:
     """
 
     name = "plan"
-    needles: tuple[tuple[bytes, ...], ...] = ((b"deploymentplan",),)
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         # Lazy imports (as elsewhere in this package): a run without a plan must not pay for reading plans.
