@@ -5,12 +5,13 @@ Nothing is taken from what either side claims of itself; every figure comes from
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity.step import amount, gib
 from servelint.errors import UsageError
 from servelint.facts import FactState, UnknownFact
 from servelint.judge import pool_cases
+from servelint.records import NamedTuple
 from servelint.run import lint_texts
 
 if TYPE_CHECKING:

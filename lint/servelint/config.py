@@ -7,10 +7,11 @@ Command-line options are laid over it by the command line's own module. A config
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.errors import ConfigError
 from servelint.finding import Severity
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

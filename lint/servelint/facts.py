@@ -7,7 +7,9 @@ turns into "not checked: which fact, why, how to give it"; so no rule needs to a
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -6,12 +6,13 @@ is one of several is judged under each; of verdicts that say the same, the worst
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.case import ContainerCase, DeploymentCase, PlanCase, PoolCase
 from servelint.errors import RuleError
 from servelint.facts import FactState, UnknownFact
 from servelint.finding import Finding, NotChecked, Severity, Verdict
+from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Scope
 
 if TYPE_CHECKING:

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 import sys
 from importlib import import_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import pluggy
 
 from servelint import hooks
 from servelint.errors import UsageError
 from servelint.formats.base import needle_sets
+from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Theme
 from servelint.source.needles import matches
 

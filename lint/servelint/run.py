@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import chain
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint import judge
 from servelint.config import Config
@@ -11,6 +11,7 @@ from servelint.errors import UsageError
 from servelint.facts import Place
 from servelint.finding import Finding, NotChecked, ReadError, Verdict
 from servelint.plugins import Registry, registry
+from servelint.records import NamedTuple
 from servelint.resolve import complete
 from servelint.source.reader import decode, haystack, read_text
 from servelint.source.text import SourceText, Span

@@ -6,8 +6,9 @@ holds anything. Comments are those the reader found outside scalars.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, SequenceNode, walk
 from servelint.source.text import Span
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.finding import Proposal
+from servelint.records import NamedTuple
 from servelint_rules.changes import Hosts, edits_of, hosts_for
 from servelint_rules.figures import count
 

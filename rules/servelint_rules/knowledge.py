@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 from functools import cache
-from typing import Any, NamedTuple
+from typing import Any
 
 import yaml
+
+from servelint.records import NamedTuple
 
 
 class Step(NamedTuple):

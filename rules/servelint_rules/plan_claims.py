@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import prod
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.finding import Proposal, Related, Verdict
 from servelint.formats.plan.claims import capacities, gpus_of
 from servelint.formats.plan.model import DEGREES, LETTERS, stated
+from servelint.records import NamedTuple
 from servelint_rules import knowledge
 
 if TYPE_CHECKING:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.case import PoolCase
 from servelint.facts import FactState, UnknownFact
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.formats.plan.claims import gpus_of
 from servelint.formats.plan.model import stated
+from servelint.records import NamedTuple
 from servelint_rules.plan_claims import MOST_LINES, place_of, principles, related, written
 
 if TYPE_CHECKING:

@@ -27,8 +27,8 @@ SECTIONS = ["What it checks", "Why it matters", "How to fix", "Certainty", "Refe
 PUBLIC = (
     "servelint.capacity", "servelint.case", "servelint.catalogue", "servelint.deployment", "servelint.engines.arguments",
     "servelint.engines.argument_writer", "servelint.engines.command", "servelint.engines.flags", "servelint.engines.versions",
-    "servelint.estimate", "servelint.facts", "servelint.finding", "servelint.formats", "servelint.hooks", "servelint.rulebook",
-    "servelint.source",
+    "servelint.estimate", "servelint.facts", "servelint.finding", "servelint.formats", "servelint.hooks", "servelint.records",
+    "servelint.rulebook", "servelint.source",
 )  # fmt: skip
 
 

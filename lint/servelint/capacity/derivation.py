@@ -6,7 +6,7 @@ prefill → decode → throughput. What cannot be worked out stands in its place
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.capacity.latency import latency_of
@@ -17,6 +17,7 @@ from servelint.capacity.throughput import throughput_of
 from servelint.capacity.weights import weights_of
 from servelint.capacity.work import readings_of
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
 from servelint.capacity.quantization import dtype_bytes
 from servelint.facts import FactState, UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

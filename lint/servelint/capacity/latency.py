@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, log2
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.capacity.limits import missing, output_tokens, readings, speculates, step_limits
@@ -13,6 +13,7 @@ from servelint.capacity.step import Step
 from servelint.capacity.work import bandwidth, peak_flops, prompt_flops, readings_of, traffic_of
 from servelint.estimate import Estimate, largest
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout

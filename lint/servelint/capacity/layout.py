@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from math import prod
 from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import FactState, UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from math import ceil
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.capacity.accounting import Terms, terms_of
@@ -12,6 +12,7 @@ from servelint.capacity.limits import device_bytes, missing, step_limits, versio
 from servelint.capacity.step import Step, amount, gib
 from servelint.capacity.weights import weights_of
 from servelint.estimate import Estimate
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout

@@ -7,10 +7,11 @@ log was at hand the interval is the worst case of the code.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity.step import GIB
 from servelint.estimate import Estimate
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.engines.versions import Version

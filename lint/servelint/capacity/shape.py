@@ -5,9 +5,10 @@ Two layers of one kind hold the same tensors and keep the same cache, so everyth
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.catalogue.architecture import Architecture

@@ -8,10 +8,11 @@ beyond their number, ``vllm/config/model.py`` ``get_num_kv_heads``).
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout

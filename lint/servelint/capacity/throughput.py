@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity.latency import draft_tokens
 from servelint.capacity.memory import memory_of
 from servelint.capacity.step import Step
 from servelint.capacity.work import bandwidth, peak_flops, readings_of, traffic_of
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout

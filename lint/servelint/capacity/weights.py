@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
 from servelint.capacity.buffers import charged_bytes, rotary_table_bytes
@@ -11,6 +11,7 @@ from servelint.capacity.quantization import Quantization, dtype_bytes, quantizat
 from servelint.capacity.step import Step, gib
 from servelint.estimate import Estimate
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
 from servelint.capacity.kv_cache import kv_cache_of
@@ -12,6 +12,7 @@ from servelint.capacity.quantization import dtype_bytes, quantization_of
 from servelint.capacity.weights import READINGS_AGREE, text_parameters, weights_of
 from servelint.estimate import Estimate
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.capacity.kv_cache import KvCache

@@ -7,7 +7,8 @@ label is understood word by word and no list of labels has to be complete.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
+
+from servelint.records import NamedTuple
 
 # Words that say who made it or what it is, never which one.
 _EMPTY_WORDS = frozenset(

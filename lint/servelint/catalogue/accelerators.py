@@ -6,11 +6,12 @@ Ascend 910C) has half its marketed size and peak here, and says so in ``devices_
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.catalogue import accelerator_names, data_files
 from servelint.estimate import Estimate
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.catalogue import data_files, packed
 from servelint.catalogue.architecture import Architecture
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

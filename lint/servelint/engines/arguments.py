@@ -16,9 +16,10 @@ behind the switch: :func:`stray_value` finds it.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.engines.command import Argument, Command, Form
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Place
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.engines.flags import Flag, FlagTable

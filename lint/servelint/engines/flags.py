@@ -20,9 +20,9 @@ Nothing is parsed before it is asked for: loading a table makes one index of the
 from __future__ import annotations
 
 from enum import Enum
-from typing import NamedTuple
 
 from servelint.engines.versions import Version
+from servelint.records import NamedTuple
 
 
 class Presence(Enum):

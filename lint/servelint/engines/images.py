@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.engines.versions import Version
 from servelint.facts import Fact, Origin, OriginKind
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.facts import Place

@@ -8,10 +8,11 @@ returned, and a variable that a branch, a loop, a function or the right side of 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.engines.shell_variables import RawWord
 from servelint.engines.shell_words import DEEPEST, NAME, WordReader, closing
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.engines.command import Word

@@ -7,13 +7,14 @@ vllm/engine/arg_utils.py of 0.8.0, 0.8.5.post1, 0.9.0, 0.10.2, 0.11.2, 0.12.0, 0
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.engines.defaults import is_missing, version_of
 from servelint.engines.flags import flag_table
 from servelint.engines.values import fact_name
 from servelint.engines.versions import Version
 from servelint.facts import Fact, FactState
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.deployment import Pool

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.fixes.verify import edited, with_fixes
+from servelint.records import NamedTuple
 from servelint.run import lint_texts
 
 if TYPE_CHECKING:

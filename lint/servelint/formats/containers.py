@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

@@ -7,9 +7,10 @@ slices of a GPU, claims of dynamic resource allocation) the number of engine dev
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:

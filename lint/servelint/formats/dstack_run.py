@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os.path
 import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment
 from servelint.engines.command import Program
@@ -12,6 +12,7 @@ from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, installed_version, launches, wanted_accelerators
 from servelint.formats.wanted_accelerators import Wanted
 from servelint.formats.writers import EntryWriter, ScalarWriter
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

@@ -7,10 +7,11 @@ them together, with ``gpu`` for ``nvidia.com/gpu`` (or ``gpuType``), and so does
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.formats.bare_podspecs import template_with
 from servelint.formats.environment import environment
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from functools import cache
-from typing import NamedTuple
+
+from servelint.records import NamedTuple
 
 
 class Flag(NamedTuple):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.engines import images
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -10,6 +10,7 @@ from servelint.formats import containers, devices, launches
 from servelint.formats.bare_podspecs import named_container
 from servelint.formats.containers import IMAGE
 from servelint.formats.helm_chart_keys import ARGUMENTS, ENGINE_KEYS, GPU_COUNTS, MODELS, SECTIONS, flag_of, kebab
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

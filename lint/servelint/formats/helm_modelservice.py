@@ -10,7 +10,7 @@ Source: llm-d-modelservice 0.4.12 and its main branch, ``charts/llm-d-modelservi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
 from servelint.engines.command import Program
@@ -29,6 +29,7 @@ from servelint.formats import (
 from servelint.formats.environment import environment
 from servelint.formats.launches import Launch
 from servelint.formats.writers import EntryWriter, together
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

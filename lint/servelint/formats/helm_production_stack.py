@@ -9,7 +9,7 @@ Source: production-stack 0.1.7 and its main branch, ``helm/templates/{deployment
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -19,6 +19,7 @@ from servelint.formats.environment import environment
 from servelint.formats.launches import Launch
 from servelint.formats.node_terms import with_terms
 from servelint.formats.writers import EntryWriter, ScalarWriter, TogetherWriter, together
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

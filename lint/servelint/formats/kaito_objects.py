@@ -9,13 +9,14 @@ Source: kaito-project/kaito ``pkg/model/interface.go`` (``buildVLLMInferenceComm
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, kaito_presets, launches, objects, podspec, scheduling
 from servelint.formats.bare_podspecs import template_of
 from servelint.formats.unstated_facts import without_defaults
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ Sources: KServe 0.17 ``pkg/controller/v1beta1/inferenceservice/{components/predi
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pod, Pool
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -31,6 +31,7 @@ from servelint.formats.environment import environment
 from servelint.formats.kserve import GROUP
 from servelint.formats.unstated_facts import without_defaults
 from servelint.formats.writers import together
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.formats import controller_words
+from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

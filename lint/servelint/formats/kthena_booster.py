@@ -8,7 +8,7 @@ Source: ``pkg/model-booster-controller/convert/model_serving.go``, ``…/utils/t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, Origin, OriginKind
@@ -28,6 +28,7 @@ from servelint.formats.bare_podspecs import template_of
 from servelint.formats.environment import environment
 from servelint.formats.launches import Launch
 from servelint.formats.writers import together
+from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:

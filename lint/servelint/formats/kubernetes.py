@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind
 from servelint.formats import pod_groups, podspec
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ Source: NVIDIA/k8s-nim-operator ``api/apps/v1alpha1/nim{service,cache}_types.go`
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pod, Pool
 from servelint.engines.versions import Version
@@ -21,6 +21,7 @@ from servelint.formats.nim import GROUP
 from servelint.formats.nim_models import cached_model, image_model, variable_model
 from servelint.formats.unstated_facts import without_defaults
 from servelint.formats.writers import together
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

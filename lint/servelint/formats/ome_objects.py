@@ -8,7 +8,7 @@ Source: sgl-project/ome ``pkg/controller/v1beta1/inferenceservice/components/{ba
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -16,6 +16,7 @@ from servelint.formats import controller_words, devices, launches, model_uris, o
 from servelint.formats.bare_podspecs import template_of, template_with
 from servelint.formats.completed_commands import completed
 from servelint.formats.ome import GROUP, RUNTIMES
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

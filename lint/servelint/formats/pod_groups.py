@@ -6,12 +6,13 @@ engines in them is here.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.formats import controller_words, devices, podspec
 from servelint.formats.writers import together
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence

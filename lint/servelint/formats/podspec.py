@@ -6,13 +6,14 @@ the workload's own module to add.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Pod, Pool, Role
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, devices, mounted_files, scheduling
 from servelint.formats.environment import environment
 from servelint.formats.writers import EntryWriter, ScalarWriter, together
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

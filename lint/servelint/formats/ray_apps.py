@@ -7,13 +7,14 @@ Everything else that an engine has a default for is unknown, since the code may 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Pool
 from servelint.engines.values import fact_name, integer
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import model_uris, ray_cluster, ray_serve
 from servelint.formats.writers import ScalarWriter
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

@@ -7,12 +7,13 @@ rank, in a placement group that packs the ranks into as few pods as they fit in 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Pod
 from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.formats import containers, devices, launches, podspec, scheduling
 from servelint.formats.writers import together
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:

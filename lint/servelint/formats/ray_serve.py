@@ -7,12 +7,13 @@ scales between 1 and 100 (python/ray/serve/config.py); GPUs by TP × PP.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pool, Role
 from servelint.engines.values import fact_name
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import launches, model_uris, ray_cluster
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

@@ -6,9 +6,10 @@ the values of one ``In``. Preferred affinity proves nothing and is not read.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:

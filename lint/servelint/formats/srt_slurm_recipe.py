@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os.path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -11,6 +11,7 @@ from servelint.formats import containers, launches, wanted_accelerators
 from servelint.formats.engine_config import settings
 from servelint.formats.srt_slurm import CONFIGS
 from servelint.formats.wanted_accelerators import Wanted
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

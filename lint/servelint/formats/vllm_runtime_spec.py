@@ -7,7 +7,7 @@ Source: ``operator/internal/controller/vllmruntime_controller.go`` (deploymentFo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -17,6 +17,7 @@ from servelint.formats.environment import Environment
 from servelint.formats.launches import Launch
 from servelint.formats.node_terms import with_terms
 from servelint.formats.writers import ScalarWriter
+from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:

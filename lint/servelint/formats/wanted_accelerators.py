@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats.launches import GPUS
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

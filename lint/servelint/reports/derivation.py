@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint import __version__
 from servelint.facts import FactState, UnknownFact
+from servelint.records import NamedTuple
 from servelint.reports.markdown import escape, table
 from servelint.reports.pool_values import origin_text, pool_object, reason_of
 from servelint.reports.terminal import printable, width

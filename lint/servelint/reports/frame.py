@@ -5,8 +5,9 @@ Lines are clipped around the underlined part; tabs, wide and control characters 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.reports.terminal import printable, shown, width
 
 if TYPE_CHECKING:

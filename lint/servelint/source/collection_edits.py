@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.finding import Edit
+from servelint.records import NamedTuple
 from servelint.source.layout import (
     Member,
     ancestors,

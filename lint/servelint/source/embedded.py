@@ -5,8 +5,9 @@ Manifests carry engine configurations and whole application specifications as te
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.source.nodes import Document, walk
 from servelint.source.text import SourceText, Span
 

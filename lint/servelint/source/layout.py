@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, SequenceNode
 
 if TYPE_CHECKING:

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.source.text import Span
 
 if TYPE_CHECKING:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.source.edits import apply
 from servelint.source.layout import line_end
 from servelint.source.nodes import AliasNode

@@ -7,10 +7,11 @@ process), expands aliases away and resolves scalars by YAML 1.1. Building is a l
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import yaml
 
+from servelint.records import NamedTuple
 from servelint.source.decoding import decode, encode, haystack
 from servelint.source.nodes import AliasNode, Comment, Document, MappingNode, Node, ScalarNode, SequenceNode
 from servelint.source.text import SourceText, Span

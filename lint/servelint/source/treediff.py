@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint.source.nodes import AliasNode, MappingNode, Node, ScalarNode, SequenceNode
 from servelint.source.pointers import escape, key_name
 from servelint.source.reader import read_text

@@ -7,11 +7,12 @@ runtimes of NVIDIA and Habana for ``NVIDIA_VISIBLE_DEVICES`` and ``HABANA_VISIBL
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats.compose.interpolation import interpolate
 from servelint.formats.launches import GPUS
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

@@ -7,9 +7,9 @@ neither sets it. Source: Compose specification, "Interpolation", and ``template`
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from servelint.engines.mapped_text import MappedText, Piece
+from servelint.records import NamedTuple
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import UnknownFact
 from servelint.formats.plan.model import DEGREES, stated
 from servelint.formats.plan.statements import ScalarWriter
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:

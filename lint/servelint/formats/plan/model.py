@@ -7,9 +7,10 @@ Only what a plan alone has is here (claims, reasoning, critical path, phases); t
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from servelint.facts import Fact, FactState
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

@@ -10,7 +10,9 @@ import re
 from enum import Enum
 from functools import cache
 from math import isfinite
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
+
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.facts import Place
 from servelint.finding import Proposal, Verdict
 from servelint.formats.plan import quantities
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

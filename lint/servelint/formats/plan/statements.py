@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats.plan import quantities
 from servelint.formats.plan.model import NOT_STATED, Throughput
 from servelint.formats.plan.quantities import Dimension, Quantity, QuantityError
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, ScalarNode
 
 if TYPE_CHECKING:
