@@ -24,8 +24,7 @@ STDIN = "-"
 
 def parser() -> Parser:
     """The options of ``check``."""
-    made = Parser("check", "Lint LLM-serving manifests. A folder is searched for .yaml, .yml and .json files.")
-    made.add_argument("paths", metavar="PATH", nargs="*", help="files or folders; - reads standard input (default: .)")
+    made = Parser("check", "Lint LLM-serving manifests. A folder is searched for .yaml, .yml and .json files.", paths=True)
     add_format_options(made, tuple(FORMATS))
     made.add_argument("--statistics", action="store_true", help="count the findings by rule (text format)")
 
@@ -56,9 +55,8 @@ def parser() -> Parser:
 def parse(arguments: list[str]) -> Namespace:
     """Options and paths in any order; after ``--`` everything is a path."""
     end = arguments.index("--") if "--" in arguments else len(arguments)
-    # Not left to argparse, which refuses "--" where options and positionals mix.
-    options = parser().parse_intermixed_args(arguments[:end])
-    options.paths += arguments[end + 1 :]
+    options, paths = parser().parse_mixed(arguments[:end])
+    options.paths = paths + arguments[end + 1 :]
     return options
 
 

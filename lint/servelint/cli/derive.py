@@ -15,16 +15,17 @@ STDIN = "-"
 
 def run(arguments: list[str]) -> int:
     """Runs ``derive`` and returns the exit code."""
-    parser = Parser("derive", "Show how memory, latency and throughput of each deployment are worked out, and from what.")
-    parser.add_argument("paths", metavar="PATH", nargs="*", help="files or folders; - reads standard input (default: .)")
+    parser = Parser(
+        "derive", "Show how memory, latency and throughput of each deployment are worked out, and from what.", paths=True
+    )
     parser.add_argument("--format", choices=("text", "json", "markdown"), default="text", help="what to print (default: text)")
     parser.add_argument("--output-file", metavar="FILE", help="write the derivation to FILE instead of standard output")
     parser.add_argument("--stdin-filename", metavar="PATH", default="<stdin>", help="the name reported for standard input")
     add_fact_options(parser)
-    options = parser.parse_intermixed_args(arguments)
+    options, named = parser.parse_mixed(arguments)
     # The rules are not asked: what is wrong with a deployment is for `check` to say.
     config = configuration(options)._replace(select=("DOC101",), ignore=())
-    paths = options.paths or [os.curdir]
+    paths = named or [os.curdir]
 
     from servelint.judge import pool_cases  # lazy: --help and wrong usage cost nothing more
     from servelint.run import lint_paths, open_session

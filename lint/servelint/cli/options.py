@@ -21,17 +21,33 @@ setattr(argparse, "_", str)  # noqa: B010 - the name is private to argparse, and
 
 
 class Parser(ArgumentParser):
-    """An argument parser whose errors are ours to print, and whose options are never abbreviated."""
+    """An argument parser whose errors are ours to print, and whose options are never abbreviated.
 
-    def __init__(self, command: str, description: str) -> None:
+    ``paths``: it takes paths as well (:meth:`parse_mixed`).
+    """
+
+    def __init__(self, command: str, description: str, *, paths: bool = False) -> None:
         super().__init__(
             f"servelint {command}",
+            usage=f"servelint {command} [OPTION…] [PATH…]" if paths else None,
+            epilog="PATH: a file or a folder; - reads standard input (default: .)" if paths else None,
             description=description,
             allow_abbrev=False,
             # A fixed width: asking the terminal's imports shutil, which costs 4 ms on every run.
             formatter_class=lambda prog: HelpFormatter(prog, max_help_position=28, width=110),
         )
         self.add_argument("--debug", action="store_true", help=SUPPRESS)
+
+    def parse_mixed(self, words: list[str]) -> tuple[Namespace, list[str]]:
+        """The options, and the words that are neither options nor their values, in whatever order they come.
+
+        argparse's own way (``parse_intermixed_args``) parses twice and formats the usage each time.
+        """
+        options, rest = self.parse_known_args(words)
+        unknown = [word for word in rest if word.startswith("-") and word != "-"]
+        if unknown:
+            self.error(f"unrecognized arguments: {' '.join(unknown)}")
+        return options, rest
 
     def error(self, message: str) -> NoReturn:
         raise UsageError(f"{message} (see `{self.prog} --help`)")

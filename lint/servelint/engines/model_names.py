@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from servelint.engines.values import ArgumentFacts
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-_CACHED = re.compile(r"(?:^|/)models--([\w.-]+?)--([\w.-]+)(?:/|$)")
 REMEDY = "give the model by its hub id (org/name)"
 
 
@@ -24,8 +23,7 @@ def hub_id(text: str) -> str:
     A path says nothing of what lies there.
     """
     name = text.strip()
-    cached = _CACHED.search(name)
-    if cached is not None:
+    if "models--" in name and (cached := re.search(r"(?:^|/)models--([\w.-]+?)--([\w.-]+)(?:/|$)", name)) is not None:
         return f"{cached.group(1)}/{cached.group(2)}"
     if _HUB_ID.fullmatch(name) is not None:
         return name

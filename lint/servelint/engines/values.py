@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+)(\.\d+)?([kmgtKMGT])")
-_INTEGER = re.compile(r"[+-]?\d+(_\d+)*")
 _TRUE = frozenset(("true", "1", "yes", "on"))
 _FALSE = frozenset(("false", "0", "no", "off"))
 
@@ -35,9 +34,11 @@ def fact_name(field: str) -> str:
 def integer(text: str) -> int:
     """A whole number as Python's ``int`` reads it (blanks around it are allowed); ``ValueError`` for anything else."""
     stripped = text.strip()
-    if _INTEGER.fullmatch(stripped) is None or len(stripped) > 20:
-        raise ValueError(f"{text!r} is no whole number")
-    return int(stripped)
+    try:
+        # What is longer is no setting, and from some length on Python refuses to read it.
+        return int(stripped if len(stripped) <= 20 else "")
+    except ValueError as error:
+        raise ValueError(f"{text!r} is no whole number") from error
 
 
 def human_readable_integer(text: str) -> int:

@@ -6,7 +6,6 @@ vllm/engine/arg_utils.py of 0.8.0, 0.8.5.post1, 0.9.0, 0.10.2, 0.11.2, 0.12.0, 0
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from servelint.engines.defaults import is_missing, version_of
@@ -25,7 +24,7 @@ _GIB = 2**30
 _V1 = Version(0, 8, 0)
 _V0_SEQUENCES = 256
 _SHORTEST = 512  # tokens; no served model is shorter
-_OTHER_PLATFORM = re.compile(r"(?<![a-z])(cpu|tpu|neuronx?|gaudi|hpu|xpu|ascend|spyre|rbln)(?![a-z])")
+_OTHER_PLATFORMS = frozenset(("cpu", "tpu", "neuron", "neuronx", "gaudi", "hpu", "xpu", "ascend", "spyre", "rbln"))
 _GPU_RESOURCES = frozenset(("", "nvidia.com/gpu", "amd.com/gpu"))
 
 
@@ -111,9 +110,10 @@ def _releases(version: Version | None) -> tuple[Version, ...]:
 def _devices(pool: Pool) -> tuple[Device, ...] | str:
     """The GPUs the pool may run on, one of each tier where that is unknown; or why they do not settle the defaults."""
     for container in pool.containers:
-        other = _OTHER_PLATFORM.search(container.image.get("").rpartition("/")[2].lower())
-        if other is not None:
-            return f"the defaults on {other.group(1)} are its platform's own"
+        name = container.image.get("").rpartition("/")[2].lower()
+        for word in "".join(c if "a" <= c <= "z" else " " for c in name).split():
+            if word in _OTHER_PLATFORMS:
+                return f"the defaults on {word} are its platform's own"
     if pool.gpu_resource not in _GPU_RESOURCES:
         return f"the defaults on {pool.gpu_resource} are its platform's own"
     if pool.accelerator.state is FactState.UNKNOWN:

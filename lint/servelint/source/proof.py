@@ -48,8 +48,6 @@ def _makes(document: Document, edits: Sequence[Edit], change: Change) -> bool:
         return False  # the next document's marker would no longer begin a line
     if is_json(document.source.path) and _loads(text) and not _loads(after_text):
         return False
-    alone = len(text) == len(document.source.text)
-    before = read_text(document.source if alone else SourceText(document.source.path, text))
     after = read_text(SourceText(document.source.path, after_text))
     if after.errors or len(after.documents) != 1:
         return False
@@ -63,8 +61,10 @@ def _makes(document: Document, edits: Sequence[Edit], change: Change) -> bool:
     deleted = [(edit.start - base, edit.end - base) for edit in edits]
     first, last = change.place.start - base, line_end(text, change.place.end - base)
     kept = []
-    for comment in before.comments:
-        start, stop = comment.span
+    for comment in read_text(document.source).comments:
+        start, stop = comment.span.start - base, comment.span.end - base
+        if start < 0 or stop > len(text):
+            continue  # another document's
         if not any(begin < stop and start < finish for begin, finish in deleted):
             kept.append(comment.text)
         elif not first <= start <= last:
