@@ -10,23 +10,29 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from servelint.errors import ConfigError
-from servelint.finding import Severity
+from servelint.finding import Certainty, Severity
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from servelint.rulebook import Rule
+
 FILE_NAMES = ("servelint.yaml", ".servelint.yaml")
+# default: what is wrong or worth a warning. strict: advice, too. gate: only errors that are proven, to hold up a merge.
+PROFILES = ("default", "strict", "gate")
 SEVERITIES = {severity.label: severity for severity in Severity}
 
 
 class Config(NamedTuple):
-    """What an organization sets. ``select`` and ``ignore`` are code prefixes; an empty ``select`` is every rule.
+    """What an organization sets. ``select`` and ``ignore`` are code prefixes; an empty ``select`` is every rule of the
+    ``profile``.
 
     ``engine_versions``: engine name → version, for images whose tag does not say it. ``model_configs``: model id → path of
     a ``config.json``. ``complete``: the run holds every file, so absence may be concluded from.
     """
 
+    profile: str = "default"
     select: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     severity: Mapping[str, Severity] = {}
@@ -48,6 +54,19 @@ class Config(NamedTuple):
         chosen = max((len(p) for p in self.select if code.startswith(p)), default=-1 if self.select else 0)
         ignored = max((len(p) for p in self.ignore if code.startswith(p)), default=-1)
         return chosen >= 0 and chosen > ignored
+
+    def runs(self, rule: Rule) -> bool:
+        """Whether ``rule`` runs: it is selected, and advice only where the profile or its whole code asks for it."""
+        return self.selects(rule.code) and (not rule.advice or self.advises or rule.code in self.select)
+
+    @property
+    def advises(self) -> bool:
+        """Whether the profile has advice in it."""
+        return self.profile == "strict"
+
+    def reports(self, severity: Severity, certainty: Certainty) -> bool:
+        """Whether the profile has findings of this severity and certainty in it."""
+        return self.profile != "gate" or (severity is Severity.ERROR and certainty is Certainty.PROVEN)
 
     def severity_of(self, code: str, severity: Severity) -> Severity:
         """The organization's severity of a rule, by the longest matching prefix, else ``severity``."""
@@ -101,6 +120,7 @@ def from_mapping(raw: Mapping[str, Any], path: str) -> Config:
         if level not in SEVERITIES:
             raise ConfigError(f"severity of {code} is {level!r}; it takes {', '.join(SEVERITIES)}", path)
     return Config(
+        profile=raw.get("profile", "default"),
         select=codes("select"),
         ignore=codes("ignore"),
         severity={code: SEVERITIES[level] for code, level in raw.get("severity", {}).items()},

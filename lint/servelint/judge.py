@@ -137,6 +137,9 @@ def findings(said: Iterable[Said], config: Config) -> list[Finding]:
     for rule, verdict, deployment, pool in said:
         certainty = verdict.certainty or rule.certainty
         severity = min(verdict.severity or rule.severity, certainty.worst_severity)
+        severity = config.severity_of(rule.code, severity)
+        if not config.reports(severity, certainty):
+            continue
         pointer = verdict.place.document.pointer(verdict.place.span)
         identity = "|".join(
             (
@@ -154,7 +157,7 @@ def findings(said: Iterable[Said], config: Config) -> list[Finding]:
             Finding(
                 code=rule.code,
                 name=rule.name,
-                severity=config.severity_of(rule.code, severity),
+                severity=severity,
                 certainty=certainty,
                 message=rule.title,
                 label=verdict.label,

@@ -23,6 +23,7 @@ from servelint.source.needles import matches
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from servelint.config import Config
     from servelint.engines.base import Engine
     from servelint.formats.base import Format
     from servelint.rulebook import Scope
@@ -133,12 +134,15 @@ class Registry:
             if isinstance(value, Rule) and value.origin == theme.module:
                 self._add(value)
 
-    def rules_for(self, scopes: frozenset[Scope], text: str) -> list[Rule]:
-        """The rules of these scopes, by code; themes that a file with this lower-cased text cannot concern stay unloaded."""
-        for theme in [t for t in self._themes if t.concerns(scopes, text)]:
+    def rules_for(self, scopes: frozenset[Scope], text: str, config: Config) -> list[Rule]:
+        """The rules of these scopes that are to run, by code.
+
+        Themes that a file with this lower-cased text cannot concern, or of which no rule is asked for, stay unloaded.
+        """
+        for theme in [t for t in self._themes if t.concerns(scopes, text) and _is_asked_for(t, config)]:
             self._load(theme)
             self._themes.remove(theme)
-        return sorted((r for r in self._rules.values() if r.scope in scopes), key=lambda r: r.code)
+        return sorted((r for r in self._rules.values() if r.scope in scopes and config.runs(r)), key=lambda r: r.code)
 
     def rules(self) -> dict[str, Rule]:
         """Every rule, by code."""
@@ -158,6 +162,12 @@ class Registry:
     def known_codes(self) -> frozenset[str]:
         """Every code without importing the themes."""
         return frozenset(self._rules) | {code for theme in self._themes for code in theme.codes}
+
+
+def _is_asked_for(theme: Theme, config: Config) -> bool:
+    if theme.advice and not config.advises:
+        return any(code in config.select for code in theme.codes)
+    return any(map(config.selects, theme.codes))
 
 
 def registry(plugin_paths: Iterable[str] = ()) -> Registry:

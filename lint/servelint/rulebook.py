@@ -66,12 +66,13 @@ class Rule(NamedTuple):
 class Theme(NamedTuple):
     """A module of rules, imported only when a run has a subject of one of its scopes in a file that contains, in any
     case, one of ``words`` (none: any file). A rule that can speak without its words would stay silent: choose them so that
-    it cannot."""
+    it cannot. ``advice``: all of its rules are advice, and it is imported only where that is asked for."""
 
     module: str
     scopes: frozenset[Scope]
     codes: tuple[str, ...]
     words: tuple[str, ...] = ()
+    advice: bool = False
 
     def concerns(self, scopes: frozenset[Scope], text: str) -> bool:
         """Whether a file whose lower-cased text is ``text``, with subjects of ``scopes``, may raise one of the codes."""

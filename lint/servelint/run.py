@@ -185,7 +185,7 @@ def _lint_text(source: SourceText, session: Session) -> _Lint:
     for deployment in stated:
         completed = complete(deployment, config, engines, session.lookup)
         lint.deployments.append(completed)
-        rules = [r for r in plugins.rules_for(judge.scopes_of(completed), words) if config.selects(r.code)]
+        rules = plugins.rules_for(judge.scopes_of(completed), words, config)
         lint.codes.update(rule.code for rule in rules)
         judgement = judge.judge(completed, rules)
         lint.said += judgement.said

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def session() -> Session:
-    config = Config()
+    config = Config(profile="strict")  # with advice: its examples are examples, too
     return Session(config, Registry([("builtin", builtin), ("rules", servelint_rules)]), model_lookup(config))
 
 

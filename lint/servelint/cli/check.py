@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from servelint.cli import output
 from servelint.cli.exits import CLEAN, ERROR, FINDINGS
 from servelint.cli.options import Parser, add_fact_options, add_format_options, configuration, selection
-from servelint.config import SEVERITIES
+from servelint.config import PROFILES, SEVERITIES
 from servelint.errors import UsageError
 from servelint.reports.base import FORMATS, NEEDS_RULES, Options
 
@@ -29,6 +29,8 @@ def parser() -> Parser:
     made.add_argument("--statistics", action="store_true", help="count the findings by rule (text format)")
 
     rules = made.add_argument_group("rules")
+    about = "default; strict: advice, too; gate: only errors that are proven"
+    rules.add_argument("--profile", choices=PROFILES, help=about)
     rules.add_argument("--select", metavar="CODES", action="append", default=[], help="run only these: PAR207, PAR, …")
     rules.add_argument("--ignore", metavar="CODES", action="append", default=[], help="do not run these")
     rules.add_argument("--severity", metavar="CODE=LEVEL", action="append", default=[], help="give a rule another severity")
@@ -120,6 +122,7 @@ def _refuse_contradictions(options: Namespace, paths: list[str]) -> None:
 def _configuration(options: Namespace) -> Config:
     config = selection(options, configuration(options))
     return config._replace(
+        profile=options.profile or config.profile,
         fail_on=SEVERITIES[options.fail_on] if options.fail_on else config.fail_on,
         exclude=(*config.exclude, *options.exclude),
         force_exclude=config.force_exclude or options.force_exclude,
@@ -133,7 +136,7 @@ def _print(report: Report, session: Session, options: Namespace) -> None:
 
     rules = {}
     if options.format in NEEDS_RULES:
-        rules = {code: rule for code, rule in session.registry.rules().items() if session.config.selects(code)}
+        rules = {code: rule for code, rule in session.registry.rules().items() if session.config.runs(rule)}
     colour = output.wants_colour(options.colour, options.format, options.output_file)
     text = import_module(FORMATS[options.format]).render(report, Options(colour, options.statistics, rules))
     if options.fix and STDIN in options.paths:
