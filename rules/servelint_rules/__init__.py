@@ -13,17 +13,30 @@ _DOCUMENT = frozenset((Scope.DOCUMENT, Scope.DEPLOYMENT))
 _CONTAINER = frozenset((Scope.CONTAINER,))
 _POOL = frozenset((Scope.POOL,))
 _PLAN = frozenset((Scope.PLAN,))
+_GROUP = frozenset((Scope.GROUP,))
+_WORKSPACE = frozenset((Scope.WORKSPACE,))
 
 THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.documents", _DOCUMENT, ("DOC101", "DOC102", "DOC103", "DOC104", "DOC105")),
-    Theme("servelint_rules.command_line", _CONTAINER, ("CLI101", "CLI102", "CLI104", "CLI105")),
+    Theme("servelint_rules.command_line", _CONTAINER, ("CLI101", "CLI104", "CLI105", "CLI106")),
     Theme("servelint_rules.parallelism", _POOL, ("PAR202", "PAR207")),
-    Theme("servelint_rules.memory", _POOL, ("MEM401", "MEM402", "MEM403")),
+    Theme("servelint_rules.memory", _POOL, ("MEM401", "MEM402")),
     Theme("servelint_rules.provisioning", _POOL, ("MEM405", "MEM406")),
-    Theme("servelint_rules.limits", _POOL, ("LIM301",)),
+    Theme("servelint_rules.limits", _POOL, ("LIM301", "LIM308")),
     Theme("servelint_rules.hardware", _POOL, ("HWQ501",)),
-    Theme("servelint_rules.service_levels", _POOL, ("SLO801", "SLO802")),
-    Theme("servelint_rules.kubernetes", _CONTAINER | _POOL, ("K8S601", "K8S602", "K8S606", "K8S607", "PAR201")),
+    Theme("servelint_rules.service_levels", _POOL, ("SLO801", "SLO802", "SLO803"), ("ttft", "tpot", "itl", "throughput_per_gpu")),
+    Theme("servelint_rules.shared_memory", _CONTAINER, ("K8S601", "K8S618")),
+    Theme("servelint_rules.probes", _CONTAINER, ("K8S602", "K8S603", "K8S609"), ("probe",)),
+    Theme("servelint_rules.images", _CONTAINER, ("K8S606",)),
+    Theme("servelint_rules.gpu_requests", _CONTAINER, ("K8S607",)),
+    Theme("servelint_rules.visible_devices", _CONTAINER, ("K8S628",), ("visible_devices",)),
+    Theme("servelint_rules.readiness", _CONTAINER, ("K8S608",)),
+    Theme("servelint_rules.network", _CONTAINER, ("K8S620", "K8S621", "K8S622")),
+    Theme("servelint_rules.rollout", _CONTAINER | _POOL, ("K8S604", "K8S616", "K8S623", "K8S627")),
+    Theme("servelint_rules.model_access", _CONTAINER, ("K8S610", "K8S617", "K8S619")),
+    Theme("servelint_rules.placement", _CONTAINER, ("K8S612", "K8S613", "K8S625", "K8S629")),
+    Theme("servelint_rules.pod_fields", _CONTAINER, ("K8S626",)),
+    Theme("servelint_rules.gpu_count_mismatch", _POOL, ("PAR201",)),
     Theme(
         "servelint_rules.plan",
         _PLAN,

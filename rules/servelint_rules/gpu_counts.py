@@ -24,11 +24,20 @@ _MOST_GPUS_PER_POD = 16
 
 
 class Need(NamedTuple):
-    """GPUs needed and asked for, either by one pod or by all pods of one replica."""
+    """GPUs needed and asked for, either by one pod (or ``machine``) or by all pods of one replica."""
 
     needed: int
     asked: int
     per_pod: bool
+    machine: str = ""
+
+    @property
+    def whose(self) -> str:
+        return "each machine" if self.machine else "each pod" if self.per_pod else "a replica"
+
+    @property
+    def given(self) -> str:
+        return "there" if self.machine else "requested"
 
 
 def is_launched_from_outside(container: Container) -> bool:
@@ -43,7 +52,13 @@ def is_launched_from_outside(container: Container) -> bool:
 
 def need_of(case: PoolCase) -> Need | None:
     """What is needed and what is asked for; None where one pod's share cannot be told."""
-    pool, layout = case.pool, case.layout
+    pool = case.pool
+    if case.deployment.format == "kaito" and pool.tensor.is_stated and not pool.nodes.is_known:
+        # KAITO adds a pipeline stage for each machine (configureParallelism in pkg/model/interface.go); the configuration file
+        # is laid over what it chose (presets/workspace/inference/vllm/inference_api.py), so each machine holds the tensor group.
+        origin = pool.gpus_per_node.origin
+        return Need(pool.tensor.value, pool.gpus_per_node.value, True, origin.text if origin is not None else "instanceType")
+    layout = case.layout
     nodes, gpus = pool.nodes.value, pool.gpus_per_node.value
     command = pool.containers[0].command
     local = 0
@@ -58,8 +73,10 @@ def need_of(case: PoolCase) -> Need | None:
 
 
 def arithmetic(case: PoolCase, need: Need) -> tuple[str, ...]:
-    pool, layout = case.pool, case.layout
-    resource = pool.gpu_resource
+    pool = case.pool
+    if need.machine:
+        return (f"tensor-parallel size {need.needed} on each machine that KAITO takes", need.machine)
+    layout, resource = case.layout, pool.gpu_resource
     if need.per_pod:
         local = need.needed // layout.rank_group
         return (
@@ -67,19 +84,36 @@ def arithmetic(case: PoolCase, need: Need) -> tuple[str, ...]:
             f"{need.asked} × {resource} in each pod",
         )
     nodes, gpus = pool.nodes.value, pool.gpus_per_node.value
-    asked = f"{nodes} pods × {gpus} × {resource} = {need.asked}" if nodes > 1 else f"{gpus} × {resource} in the pod"
+    hosts, where = ("pods", "in the pod") if _in_pods(pool) else ("hosts", "on the host")
+    asked = f"{nodes} {hosts} × {gpus} × {resource} = {need.asked}" if nodes > 1 else f"{gpus} × {resource} {where}"
     return (f"needed by the engine: {layout.formula()}", f"requested: {asked}")
 
 
+def _in_pods(pool: Pool) -> bool:
+    return bool(pool.containers) and pool.containers[0].pod is not None
+
+
 def proposals(pool: Pool, need: Need) -> tuple[Proposal, ...]:
+    if need.machine:
+        return (
+            Proposal(f"tensor-parallel size {need.asked}", False, edits_of(pool.tensor, need.asked)),
+            Proposal(f"an instance type with {count(need.needed, 'GPU')}", False, None),
+        )
     gpus, nodes = pool.gpus_per_node.value, pool.nodes.value
     if need.per_pod:
         return (Proposal(f"ask for {count(need.needed, 'GPU')} in each pod", False, edits_of(pool.gpus_per_node, need.needed)),)
     if need.needed % nodes == 0 and need.needed // nodes <= _MOST_GPUS_PER_POD:
         each = need.needed // nodes
-        title = f"ask for {count(each, 'GPU')} in each pod" if nodes > 1 else f"ask for {count(each, 'GPU')}"
+        where = "" if nodes == 1 else " in each pod" if _in_pods(pool) else " on each host"
+        title = f"ask for {count(each, 'GPU')}{where}"
         return (Proposal(title, False, edits_of(pool.gpus_per_node, each)),)
     hosts = hosts_for(Hosts(gpus, nodes), need.needed) if gpus else None
     if hosts is not None and hosts.gpus == gpus:
-        return (Proposal(f"make a group of {count(hosts.nodes, 'pod')}", False, edits_of(pool.nodes, hosts.nodes)),)
+        return (
+            Proposal(
+                f"make a group of {count(hosts.nodes, 'pod' if _in_pods(pool) else 'host')}",
+                False,
+                edits_of(pool.nodes, hosts.nodes),
+            ),
+        )
     return (Proposal(f"choose degrees whose product is {need.asked}, or pods that hold {need.needed} GPUs", False, None),)

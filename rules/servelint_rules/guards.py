@@ -17,6 +17,13 @@ _NO_GPU_DEVICES = frozenset(("cpu", "tpu", "neuron", "xpu", "npu"))
 # Labels and annotations by which an operator marks the objects it builds or changes.
 _OPERATORS = ("ray.io/", "nvidia.com/dynamo", "serving.kserve.io/", "kaito.sh/", "kubeai.org/", "workloads.x-k8s.io/",
               "orchestration.aibrix.ai/", "modelserving.volcano.sh/", "apps.nvidia.com/")  # fmt: skip
+TEMPLATED = ("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena", "llmaz")
+"""Formats whose pods are made of a template that the user writes whole: their controllers add variables and, for some, an
+init container that loads the model, but no probe and no volume at ``/dev/shm`` (pkg/discovery/injector.go of
+sgl-project/rbg, pkg/controller of vllm-project/aibrix and InftyAI/llmaz, pkg/model-serving-controller of volcano-sh/kthena).
+"""
+# Owners of those formats whose pods another controller completes: KubeRay mounts /dev/shm and adds probes.
+_COMPLETED = frozenset(("RayClusterFleet", "RayClusterReplicaSet"))
 
 
 def is_complete(pod: Pod | None) -> bool:
@@ -31,7 +38,9 @@ def in_kustomize_base(pod: Pod) -> bool:
 
 def may_lack(pod: Pod | None) -> bool:
     """What is absent from the pod template is absent from the pod, as far as the file can say."""
-    return pod is not None and is_complete(pod) and not in_kustomize_base(pod) and not has_operator(pod)
+    if pod is None or pod.owner in _COMPLETED:
+        return False
+    return is_complete(pod) and not in_kustomize_base(pod) and not has_operator(pod)
 
 
 def has_operator(pod: Pod) -> bool:
@@ -44,7 +53,8 @@ def has_operator(pod: Pod) -> bool:
     marks = [
         key for node in (root, pod.node) for what in ("labels", "annotations") for key, _, _ in node.entries_at("metadata", what)
     ]
-    return any(key.startswith(_OPERATORS) for key in marks)
+    own = f"{(root.text_at('apiVersion') or '').partition('/')[0]}/"  # labels of its own API say nothing of another controller
+    return any(key.startswith(_OPERATORS) and not key.startswith(own) for key in marks)
 
 
 def runs_on_gpus(container: Container) -> bool:

@@ -1,14 +1,18 @@
-"""Loading: how long a probe lets an engine load, and what it has to load: the arithmetic of K8S602."""
+"""Loading: how long a probe lets an engine load, and how long it takes: the arithmetic of K8S602 and K8S603."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.facts import Fact, Origin, OriginKind, UnknownFact
 from servelint.finding import Proposal
 from servelint.formats import containers
+from servelint_rules import listening
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pool
+    from servelint.estimate import Estimate
+    from servelint.finding import Edit
     from servelint.formats.containers import Probe
 
 # Hardly an engine with weights of this size answers within a minute of its start (import, load, compile, graph capture).
@@ -16,28 +20,35 @@ LARGE_WEIGHTS_BYTES = 10e9
 SMALL_WEIGHTS_BYTES = 2e9
 CERTAIN_SECONDS = 60
 SUSPECT_SECONDS = 300
-# For the proposed budget: bytes/s of a slow but usual way to the weights, doubled time, and vLLM's own time limit.
-_SLOW_BYTES_PER_SECOND = 0.25e9
-_LEAST_BUDGET_SECONDS = 600
-# Endpoints of vLLM's API server, which opens its port when the model is loaded.
-_AFTER_LOADING = frozenset(("/health", "/v1/models", "/ping", "/version", "/metrics"))
-_DEFAULT_PORT = "8000"
+# A slow but usual way to the weights: 2 Gbit/s from the hub or a network disk, 1 GB/s from a disk of the node or a claim.
+DOWNLOAD_BYTES_PER_SECOND = 0.25e9
+DISK_BYTES_PER_SECOND = 1e9
+# From the start of the process to its open port without the weights: 30 s that no log line accounts for (vllm#20264), 34 s of
+# compiling and profiling and 25 s of graph capture (gateway-api-inference-extension#550, a 7B model on an H100).
+ENGINE_SECONDS = 90
+# A startup budget of ten minutes, the usual one of charts and operators, was thought about.
+AMPLE_SECONDS = 600
 _FAST_LOADERS = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", "tensorizer", "fastsafetensors"))
 
 
 def asks_engine(container: Container, probe: Probe) -> bool:
     """The probe goes to the port on which the engine answers once it is loaded."""
-    command = container.command
-    if command is None or probe.handler not in ("httpGet", "tcpSocket"):
+    if probe.handler not in ("httpGet", "tcpSocket"):
         return False
-    if probe.handler == "httpGet" and (probe.node.text_at("httpGet", "path") or "/") not in _AFTER_LOADING:
+    path = (probe.node.text_at("httpGet", "path") or "/").partition("?")[0]
+    if probe.handler == "httpGet" and path not in listening.AFTER_LOADING.get(container.engine, ()):
         return False
-    port = command.last("--port")
-    if port is not None and port.value_is_unknown:
-        return False
-    expected = port.value if port is not None else _DEFAULT_PORT
-    elsewhere = any(command.last(flag) is not None for flag in ("--data-parallel-supervisor-port", "--headless"))
-    return not elsewhere and containers.probe_port(container.node, probe.node) == expected
+    port = listening.address(container).port
+    return port is not None and containers.probe_port(container.node, probe.node) == str(port)
+
+
+def seconds_to_load(pool: Pool, weights: float) -> tuple[float, str]:
+    """How long loading takes on a slow but usual way, and the arithmetic of it."""
+    path = pool.model.get("").startswith("/")
+    rate = DISK_BYTES_PER_SECOND if path else DOWNLOAD_BYTES_PER_SECOND
+    fetched = weights / rate
+    way = f"{weights / 1e9:.0f} GB at {rate / 1e9:g} GB/s" + ("" if path else ", as from the hub")
+    return fetched + ENGINE_SECONDS, f"{way} {fetched:.0f} s + start, compilation and graphs {ENGINE_SECONDS} s"
 
 
 def starts_fast(container: Container) -> bool:
@@ -50,21 +61,62 @@ def starts_fast(container: Container) -> bool:
 
 def checkpoint_bytes(pool: Pool) -> float | None:
     """Size of the checkpoint, at least; None where the model is not known."""
-    if not pool.architecture.is_known:
+    try:
+        return checkpoint_size(pool).low
+    except UnknownFact:
         return None
+
+
+def checkpoint_size(pool: Pool) -> Estimate:
+    """Bytes of the weights as they lie in storage: published, else as the tensors and their quantization make them.
+
+    What the engine quantizes while loading is stored at its full width. Raises :class:`UnknownFact` for an unknown model.
+    """
+    from servelint.capacity.layout import Layout  # lazy: few rules ask for a size
+    from servelint.capacity.weights import weights_of
+    from servelint.estimate import Estimate
+
     architecture = pool.architecture.value
     if architecture.checkpoint_bytes is not None:
-        return float(architecture.checkpoint_bytes)
-    if architecture.parameters is None:
-        return None
-    return architecture.parameters * (0.5 if architecture.quantization is not None else 2)
+        return Estimate.exact(float(architecture.checkpoint_bytes))
+    names = ("quantization", "dtype", "engine")
+    stored = pool.with_facts({name: Fact.unknown(getattr(pool, name).name, "not stated") for name in names})
+    stored = stored.with_facts({"dtype": _stored_dtype(pool)})
+    size = weights_of(stored, Layout("generic")).stages[0]
+    if architecture.quantization is None and architecture.quantization_unknown:
+        return Estimate(min(size.low, size.mid / 4), size.mid, size.high)
+    return size
+
+
+def _stored_dtype(pool: Pool) -> Fact[str]:
+    """The dtype that the configuration names; 16 bits where it names none."""
+    architecture = pool.architecture.value
+    name = str(architecture.field("torch_dtype") or architecture.field("dtype") or "bfloat16").removeprefix("torch.")
+    return Fact.known("limits.dtype", name, Origin(OriginKind.CATALOGUE, architecture.origin))
 
 
 def startup_proposal(container: Container, weights: float | None) -> Proposal:
     from servelint.formats.snippets import add_startup_probe  # lazy: only findings edit
 
     period = 10
-    budget = max(_LEAST_BUDGET_SECONDS, 2 * (weights or 0) / _SLOW_BYTES_PER_SECOND)
+    budget = max(AMPLE_SECONDS, 2 * (weights or 0) / DOWNLOAD_BYTES_PER_SECOND)
     failures = -(-int(budget) // period)
     edits = add_startup_probe(container.document, container.node, period, failures)
     return Proposal(f"add a startup probe with the same handler and {period * failures} s", True, edits)
+
+
+def longer_budget(container: Container, probe: Probe, seconds: float) -> Proposal:
+    """A failure threshold that gives the startup probe ``seconds``, and ten minutes at least."""
+    failures = -(-int(max(AMPLE_SECONDS, seconds)) // probe.period)
+    total = probe.initial_delay + probe.period * failures
+
+    def edits() -> tuple[Edit, ...] | None:
+        from servelint.source import edits as editing  # lazy: only fixes edit
+        from servelint.source.nodes import ScalarNode
+
+        written = probe.node.get("failureThreshold")
+        if isinstance(written, ScalarNode):
+            return editing.set_scalar(container.document, written, str(failures))
+        return editing.insert_entry(container.document, probe.node, "failureThreshold", str(failures), None)
+
+    return Proposal(f"failureThreshold: {failures}, which gives it {total} s", True, edits)
