@@ -55,7 +55,11 @@ VLLM_CORRECTIONS: dict[str, dict[str, Any]] = {
     "--api-key": {"kind": "text", "arity": "1|@0.10.0:+"},  # one string before FrontendArgs
     "--collect-detailed-traces": {"arity": "1|@0.9.0:+"},
     "--device-ids": {"kind": "text", "arity": "1"},  # one comma-separated word
-    "--limit-mm-per-prompt": {"kind": "text|@0.8.5:json"},  # image=16,video=2 before
+    # image=16,video=2 before; with a warning beside JSON from 0.8.5 (nullable_kvs, vllm/engine/arg_utils.py up to 0.9.2).
+    "--limit-mm-per-prompt": {"kind": "text|@0.10.0:json"},
+    # Literal[…] or a list of choices before; `| str` by 0.33.0. From which release on is not known, so it counts from the
+    # first one that was not seen to refuse (vllm/config/cache.py 0.11.0-0.13.0).
+    "--kv-cache-dtype": {"open_since": "0.14.1"},
     # human_readable_int: 32k, 32K, 25.6k (vllm/engine/arg_utils.py 0.8.5.post1, 0.9.0, 0.9.2, 0.10.2, 0.28.0, 0.33.0).
     "--max-model-len": {"kind": "int|@0.8.5:size"},
     "--max-num-batched-tokens": {"kind": "int|@0.9.2:size"},
@@ -66,6 +70,17 @@ VLLM_CORRECTIONS: dict[str, dict[str, Any]] = {
     "--logging-config": {"kind": "json", "arity": "1"},
     "--pt-load-map-location": {"kind": "text"},  # a string, or JSON where it begins with a brace
 }
+# Bounds that the scan of type annotations does not see, by engine.
+BOUNDS: dict[str, dict[str, dict[str, str]]] = {
+    # A pool larger than the device cannot be allocated (python/sglang/srt/model_executor/model_runner.py).
+    "sglang": {"--mem-fraction-static": {"gt": "0", "le": "1"}},
+    # torch.cuda.set_per_process_memory_fraction takes 0 to 1 (server/text_generation_server/utils/dist.py).
+    "tgi": {"--cuda-memory-fraction": {"gt": "0", "le": "1"}},
+    # KvCacheConfig.free_gpu_memory_fraction (tensorrt_llm/llmapi/llm_args.py).
+    "trtllm": {"--free_gpu_memory_fraction": {"ge": "0", "le": "1"}},
+}
+# Text to the parser, and read with json.loads afterwards (python/sglang/srt/configs/model_config.py).
+SGLANG_JSON = ("--json-model-override-args",)
 # Parsed by argparse itself (add_help) or by the main `vllm` parser; in every release.
 VLLM_ADDITIONS: list[dict[str, Any]] = [
     {"flag": "--help", "aliases": ["-h"], "type": "bool", "kind": "bool", "arity": "?", "since": "<=0.4.3"},
@@ -121,8 +136,8 @@ def history(row: dict[str, Any], field: str, show: Any) -> str:
 def choices(value: Any) -> str:
     if value is None:
         return "-"
-    if isinstance(value, str) or any("," in str(v) or str(v).startswith("*") for v in value):
-        return "?"
+    if isinstance(value, str) or any(v is None or "," in str(v) or str(v).startswith("*") for v in value):
+        return "?"  # an expression, or a list with parts (None) that the scan could not follow
     return ",".join(str(v) for v in value)
 
 
@@ -196,7 +211,7 @@ def line(row: dict[str, Any], inverses: dict[str, str]) -> str:
         " ".join(i for i in intervals if i),
         history(row, "default", literal),
         history(row, "choices", choices),
-        enforced if history(row, "choices", choices) not in {"", "-"} else "",
+        row.get("open_since", enforced) if history(row, "choices", choices) not in {"", "-"} else "",
         short(row["deprecated_since"]) if row.get("deprecated_since") else "",
         constraints,
     ]
@@ -217,6 +232,10 @@ def prepared(rows: list[dict[str, Any]], engine: str, scanned: list[str]) -> lis
     ordered = sorted(scanned, key=version_key)
     after = {short(v): short(w) for v, w in pairwise(ordered)}
     for row in rows:
+        if engine == "sglang" and row["flag"] in SGLANG_JSON:
+            row["kind_override"] = "json"
+        if row["flag"] in BOUNDS.get(engine, {}):
+            row["constraints"] = BOUNDS[engine][row["flag"]]
         row["names"] = names
         row["after"] = {gap: after.get(short(gap), "") for gap in row.get("absent_in", ())}
     return rows

@@ -120,7 +120,8 @@ class Registry:
 
     def formats_for(self, data_lower: bytes) -> list[Format]:
         """The formats that a file with these lower-cased bytes may be of."""
-        return [fmt for fmt, sets in self._needles if matches(data_lower, sets)]
+        known: dict[bytes, bool] = {}
+        return [fmt for fmt, sets in self._needles if matches(data_lower, sets, known)]
 
     def _add(self, rule: Rule) -> None:
         other = self._rules.get(rule.code)

@@ -7,71 +7,28 @@ from typing import TYPE_CHECKING
 from servelint.engines.arguments import is_truth, stray_value
 from servelint.engines.command import Form
 from servelint.engines.flags import Presence
-from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, rewording
+from servelint_rules.engine_options import ENGINES, flag_place, is_fork, is_written, listed, options, refusal, scanned, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
     from servelint.engines.command import Argument, Command
-    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.flags import Flag
     from servelint.engines.versions import Version
 
 _TRUE = frozenset(("true", "1", "yes", "on"))
-# What the engine's option parser says, by its kind.
-_REFUSALS = {"clap": "unexpected argument", "click": "No such option"}
-_ENGINES = ("vllm", "sglang", "tgi")  # those whose releases were scanned
-
-
-def _refusal(command: Command) -> str:
-    return f"the engine stops with “{_REFUSALS.get(command.table.parser, 'unrecognized arguments')}”"
-
-
-def _options(command: Command) -> Iterator[Argument]:
-    """The options whose flag is written out: not positionals, and none whose name a variable hides."""
-    for argument in command.arguments:
-        first = argument.words[0]
-        if argument.form is not Form.POSITIONAL and not (first.variable and "=" not in first.text):
-            yield argument
-
-
-# Images of vLLM's forks and plugins for other hardware have options of their own.
-_FORKS = frozenset(
-    (
-        "ascend", "cambricon", "gaudi", "habana", "habanalabs", "hpu", "kunlun", "metax", "musa", "neuron", "neuronx", "npu",
-        "omni", "spyre", "tpu", "xpu",
-    )
-)  # fmt: skip
-_MOVING = frozenset(("", "latest", "nightly", "main"))
-_OWN_IMAGES = {"vllm": "vllm/vllm-openai", "sglang": "lmsysorg/sglang", "tgi": "huggingface/text-generation-inference"}
-
-
-def _words(text: str) -> set[str]:
-    return set("".join(c if c.isalnum() else " " for c in text.lower()).split())
-
-
-def _is_fork(case: ContainerCase) -> bool:
-    """An image of a fork whose options are not those of the releases, as far as its name says."""
-    return not case.pool.version.is_known and bool(_words(case.container.image.get("")) & _FORKS)
-
-
-def _is_newest(case: ContainerCase) -> bool:
-    """The project's own image under a tag that moves with its releases."""
-    name, _, tag = case.container.image.get("").partition(":")
-    own = _OWN_IMAGES.get(case.container.engine)
-    return own is not None and name.endswith(own) and tag in _MOVING
-
-
-def _scanned(table: FlagTable) -> str:
-    return f"{table.scanned[0]} to {table.scanned[-1]}" if table.scanned else "of one release"
+# Options that collect what each of their occurrences says (action="append", vllm/entrypoints/openai/cli_args.py).
+_COLLECTING = frozenset(("--middleware",))
 
 
 @rule(
     "CLI101", "unknown-flag", "Flag that the engine does not know",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=(*_ENGINES, "trtllm"), fixable=True, inputs=("image tag",),
+    engines=(*ENGINES, "trtllm"), fixable=True, inputs=("image tag",),
 )  # fmt: skip
 def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -105,7 +62,7 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     - [LLMKube#1030](https://github.com/defilantech/LLMKube/issues/1030): one unknown option took down every pod
     """
     command = case.container.command
-    if command is None or _is_fork(case):
+    if command is None or is_fork(case):
         return
     version = case.pool.version.get(None)
     table = command.table
@@ -114,24 +71,24 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
         return
     engine = flag_history.NAMES[command.engine]
     certain = flag_history.covers(table, version) and not flag_history.has_wrapper(command)
-    for argument in _options(command):
+    for argument in options(command):
         if argument.flag is not None or argument.form is Form.JAMMED:
             continue
         written = argument.written
         several = table.candidates(written, version)
         near = None if len(several) > 1 else table.nearest(written)
         if len(several) > 1:
-            label = f"{written} may mean {_listed(several)}"
+            label = f"{written} may mean {listed(several)}"
         else:
-            label = f"{engine} {version} has no {written}" if certain else f"no {engine} release from {_scanned(table)} has it"
+            label = f"{engine} {version} has no {written}" if certain else f"no {engine} release from {scanned(table)} has it"
             label += f"; the nearest is {near}" if near else ""
         proposals = [Proposal(f"take {written} out", False, rewording.removed(command, argument))]
         if near and _is_slip(table.spelled(written), near):
             proposals.insert(0, Proposal(f"{near} instead", False, rewording.renamed(command, argument, near)))
         yield Verdict(
-            command.flag_place_of(argument),
+            flag_place(command, argument),
             label,
-            arithmetic=(_refusal(command),) if certain else (_open(command, version),),
+            arithmetic=(refusal(command),) if certain else (_open(command, version),),
             proposals=tuple(proposals),
             severity=Severity.ERROR if certain else Severity.WARNING,
             certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
@@ -143,21 +100,21 @@ def _open(command: Command, version: Version | None) -> str:
     """Why it is not certain that the engine lacks an option."""
     if version is not None and flag_history.has_wrapper(command):
         return "Dynamo's workers have options of their own, of which not every release was read"
-    return f"releases scanned: {_scanned(command.table)}; which one runs here is not known"
+    return f"releases scanned: {scanned(command.table)}; which one runs here is not known"
 
 
 def _misspelled(command: Command) -> Iterator[Verdict]:
     """Options of ``trtllm-serve``, which reads no ``-`` for ``_``."""
     if command.table.parser != "click":
         return
-    for argument in _options(command):
+    for argument in options(command):
         meant = "--" + argument.written.removeprefix("--").replace("-", "_")
         if argument.flag is not None or argument.form in (Form.JAMMED, Form.ENTRY) or command.table.flag(meant) is None:
             continue
         yield Verdict(
-            command.flag_place_of(argument),
+            flag_place(command, argument),
             f"trtllm-serve spells it {meant}",
-            arithmetic=(_refusal(command),),
+            arithmetic=(refusal(command),),
             proposals=(Proposal(f"{meant} instead", False, rewording.renamed(command, argument, meant)),),
             severity=Severity.WARNING,
             certainty=Certainty.HEURISTIC,
@@ -171,74 +128,6 @@ def _is_slip(written: str, meant: str, most: int = 2) -> bool:
 
     same = sum(block.size for block in SequenceMatcher(None, written, meant, autojunk=False).get_matching_blocks())
     return max(len(written), len(meant)) - same <= most
-
-
-def _listed(names: tuple[str, ...], most: int = 3) -> str:
-    shown = " or ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} or {len(names) - most} more"
-
-
-@rule(
-    "CLI102", "removed-flag", "Flag that the engine no longer has",
-    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, fixable=True, inputs=("image tag",),
-)  # fmt: skip
-def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
-    """
-    ## What it checks
-
-    Options that earlier releases of the engine had and the release in the image's tag has not. "Removed" is a set of
-    intervals: `--disable-log-requests` is absent from 0.17.1 to 0.32 and accepted again in 0.33.
-
-    ## Why it matters
-
-    The commonest way for a version bump to fail: the same arguments, a newer image, and "unrecognized arguments" at
-    start-up.
-
-    ## How to fix
-
-    Take the option out, or use what replaced it. Where it only chose what is now the default the fix is safe.
-
-    ## Certainty
-
-    Proven, and an error, where the release surely lacks the option. A warning between two scanned releases of which only
-    one has it, and where the project's own image moves with its releases and the newest one lacks it. A note where the
-    version is unknown otherwise. Images of forks for other hardware (Gaudi, Neuron, TPU, Ascend) are left out: they have
-    options of their own.
-
-    ## References
-
-    - vLLM, `vllm/engine/arg_utils.py`, SGLang, `python/sglang/srt/server_args.py`, and text-generation-inference,
-      `launcher/src/main.rs`, releases as scanned
-    - [kserve#6037](https://github.com/kserve/kserve/pull/6037), [kserve#4883](https://github.com/kserve/kserve/pull/4883)
-    """
-    command = case.container.command
-    if command is None or _is_fork(case):
-        return
-    version = case.pool.version.get(None)
-    for argument in _options(command):
-        flag = argument.flag
-        if flag is None or argument.form is Form.JAMMED:
-            continue
-        judged = flag_history.removal(flag, version, command, _is_newest(case))
-        if judged is None or _is_beginning(command, argument, version):
-            continue
-        severity, label, history = judged
-        yield Verdict(
-            command.flag_place_of(argument),
-            label,
-            arithmetic=(history, _refusal(command)) if severity is Severity.ERROR else (history,),
-            proposals=flag_history.replacements(command, argument, severity is Severity.ERROR),
-            severity=severity,
-            certainty=Certainty.PROVEN if severity is Severity.ERROR else Certainty.HEURISTIC,
-            key=flag.name,
-        )
-
-
-def _is_beginning(command: Command, argument: Argument, version: Version | None) -> bool:
-    """What went is the beginning of one option that is there, so that the parser accepts it."""
-    left = command.table.candidates(argument.written, version)
-    return len(left) == 1 and command.table.flag(left[0]) is not argument.flag
 
 
 @rule(
@@ -282,11 +171,11 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
         meant = _meant(group, version)
         yield Verdict(
             command.place_of(group[0]),
-            f"the engine receives this as one argument, “{_shortened(word.text)}”",
-            arithmetic=(_refusal(command),),
+            f"the engine receives this as one argument, “{shortened(word.text)}”",
+            arithmetic=(refusal(command),),
             proposals=(
                 Proposal(
-                    _shortened(meant) if meant else "one item for each flag, and = between flag and value",
+                    shortened(meant) if meant else "one item for each flag, and = between flag and value",
                     True,
                     rewording.reworded(command, group[0], meant) if meant else None,
                 ),
@@ -308,14 +197,10 @@ def _meant(group: list[Argument], version: Version | None) -> str:
     return "" if several else f"{argument.written}={argument.value}"
 
 
-def _shortened(text: str, most: int = 60) -> str:
-    return text if len(text) <= most else text[: most - 1] + "…"
-
-
 @rule(
     "CLI105", "value-on-boolean-flag", "Value given to a switch",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, fixable=True,
+    engines=ENGINES, fixable=True,
 )  # fmt: skip
 def value_on_boolean_flag(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -380,3 +265,72 @@ def _switched(
     else:
         return Proposal(f"take {argument.written} out, and see what the default is", False, None)
     return Proposal(new, True, rewording.reworded(command, argument, new, stray))
+
+
+@rule(
+    "CLI106", "duplicate-flag", "Option given twice",
+    severity=Severity.WARNING, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0", fixable=True,
+)  # fmt: skip
+def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Options that stand twice on one command line, under the same name or under two of its names (`-tp 2 …
+    --tensor-parallel-size 4`). Options that collect what each occurrence says, keys set one by one
+    (`--compilation-config.level`), and a command line that overrides a configuration file are left out.
+
+    ## Why it matters
+
+    The last one wins and the other one is silently nothing: the reader of the manifest sees 2 and the engine runs with 4.
+    The launcher of TGI refuses a second occurrence.
+
+    ## How to fix
+
+    Keep the one that was meant. The fix takes the one out that does not count: safe where both say the same.
+
+    ## Certainty
+
+    Proven: argparse and click keep the last value, clap refuses. A warning where the values differ, a note where they are
+    equal, an error for TGI.
+
+    ## References
+
+    - Python, `argparse`: the action `store`
+    - [kthena#937](https://github.com/volcano-sh/kthena/pull/937)
+    """
+    command = case.container.command
+    if command is None:
+        return
+    winners: dict[str, Argument] = {}
+    for argument in reversed(tuple(options(command))):
+        collects = argument.key or argument.name in _COLLECTING or argument.form in (Form.JAMMED, Form.ENTRY)
+        if argument.flag is None or collects:
+            continue
+        winner = winners.setdefault(argument.name, argument)
+        if winner is not argument and is_written(argument):
+            yield _given_twice(command, argument, winner)
+
+
+def _given_twice(command: Command, argument: Argument, winner: Argument) -> Verdict:
+    same = _meaning(argument) == _meaning(winner) and not winner.value_is_unknown
+    refused = command.table.parser == "clap"
+    if refused:
+        label = f"the launcher takes {argument.written} only once"
+    elif same:
+        label = f"the same stands again as {winner.written}" if winner.written != argument.written else "the same stands again"
+    else:
+        label = f"does not count: {shortened(f'{winner.written} {winner.value or str()}'.strip(), 50)} stands behind it"
+    severity = Severity.ERROR if refused else Severity.INFO if same else Severity.WARNING
+    return Verdict(
+        command.place_of(argument),
+        label,
+        related=(Related(command.place_of(winner), "the one that counts"),),
+        proposals=(Proposal("take this one out", same, lambda: rewording.removed(command, argument)),),
+        severity=severity,
+        key=argument.name,
+    )
+
+
+def _meaning(argument: Argument) -> tuple[str | None, bool]:
+    """(its value, whether it switches off)."""
+    return argument.value, argument.flag is not None and argument.flag.negates(argument.written)

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from servelint.engines.command import Argument, Command
     from servelint.engines.flags import Flag, FlagTable
     from servelint.engines.versions import Version
+    from servelint.facts import Fact
 
 
 NAMES = {"vllm": "vLLM", "sglang": "SGLang", "tgi": "TGI", "trtllm": "TensorRT-LLM"}
@@ -26,8 +27,18 @@ def has_wrapper(command: Command) -> bool:
     return command.launcher.startswith("python -m dynamo.")
 
 
-def removal(flag: Flag, version: Version | None, command: Command, newest: bool) -> tuple[Severity, str, str] | None:
-    """What is to be said of a flag's absence, how surely, and its history; None if nothing is."""
+def unsaid(image: Fact[str]) -> str:
+    """Why it is not known which release runs."""
+    return (
+        "the image does not say which one runs" if image.is_known else "no image is named, so which one reads this is not known"
+    )
+
+
+def removal(
+    flag: Flag, version: Version | None, command: Command, image: Fact[str], newest: bool
+) -> tuple[Severity, str, str] | None:
+    """What is to be said of a flag's absence, how surely, and its history; None if nothing is. ``newest``: the image is the
+    project's own under a tag that moves with its releases."""
     engine, table = NAMES[command.engine], command.table
     known = version is not None and covers(table, version)
     upto = next(r for r in table.scanned if r >= version) if version is not None and known else None
@@ -41,9 +52,9 @@ def removal(flag: Flag, version: Version | None, command: Command, newest: bool)
         history += f", {again} has it again"
     if version is None or not known:
         if flag.in_newest():
-            return Severity.INFO, "some releases refuse it, and the image does not say which one it runs", history
+            return Severity.INFO, f"some {engine} releases refuse it, and {unsaid(image)}", history
         severity = Severity.WARNING if newest else Severity.INFO
-        return severity, f"gone since {engine} {lacks}; the image does not say which release it runs", history
+        return severity, f"gone since {engine} {lacks}; {unsaid(image)}", history
     if flag.removed_before(version):
         return Severity.ERROR, f"gone since {engine} {lacks}; this is {version}", history
     if had < version < lacks:
@@ -70,6 +81,10 @@ _SUCCESSORS = {
     "--worker-use-ray": _Successor("the executor is chosen by name", safe=False, flag="--distributed-executor-backend=ray"),
     "--engine-use-ray": _Successor("the executor is chosen by name", safe=False, flag="--distributed-executor-backend=ray"),
 }
+
+
+# Deprecated options and the same ones under their new names (TGI: launcher/src/main.rs 2.0.4).
+RENAMED = {"--max-input-length": "--max-input-tokens"}
 
 
 def replacements(command: Command, argument: Argument, gone: bool) -> tuple[Proposal, ...]:

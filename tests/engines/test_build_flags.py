@@ -46,7 +46,8 @@ def test_presence_and_gaps() -> None:
 def test_histories() -> None:
     epochs = [{"from": "0.1.0", "default": "'a'"}, {"from": "0.2.0", "default": "'a'"}, {"from": "0.3.1.post1", "default": "f()"}]
     assert line(flag="--a", type="str", default="f()", default_history=epochs)[4] == "a|@0.3.1:?"
-    assert line(flag="--a", type="str", default="None", choices=["x", None])[4:6] == ["None", "x,None"]
+    assert line(flag="--a", type="str", default="None", choices=["x", "y"])[4:6] == ["None", "x,y"]
+    assert line(flag="--a", type="str", default="None", choices=["x", None])[4:6] == ["None", "?"], "a part nobody could read"
 
 
 def test_spellings() -> None:

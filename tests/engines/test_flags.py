@@ -122,6 +122,10 @@ def test_defaults_by_release_and_both_in_a_gap() -> None:
 def test_choices_only_where_they_are_enforced() -> None:
     assert VLLM["--dtype"].choices_at(None) == ("auto", "half", "float16", "bfloat16", "float", "float32")
     assert VLLM["--kv-cache-dtype"].choices_at(None) is None  # any string is accepted beside the choices
+    assert VLLM["--kv-cache-dtype"].choices_at(version("0.33.0")) is None
+    assert "bfloat16" in (VLLM["--kv-cache-dtype"].choices_at(version("0.13.0")) or ())  # and was not, up to there
+    assert VLLM["--kv-cache-dtype"].choices_at(version("0.13.5")) is None  # between the two
+    assert VLLM["--kv-cache-dtype"].choices_at(version("0.4.0")) is not None  # older than any scanned
     assert VLLM["--block-size"].choices_at(version("0.9.0")) == ("1", "8", "16", "32", "64", "128")
     assert VLLM["--block-size"].choices_at(version("0.33.0")) is None
 
@@ -229,3 +233,36 @@ def test_every_spelling_finds_its_flag_and_every_unique_prefix_too(name: str, da
 def test_any_text_resolves_or_does_not(text: str) -> None:
     flag, abbreviated = VLLM.resolve("--" + text, None)
     assert flag is not None or not abbreviated
+
+
+def test_the_choices_of_every_release_are_known_only_if_each_of_them_has_a_list() -> None:
+    assert VLLM["--prefix-caching-hash-algo"].choices_ever() == (
+        "builtin", "sha256", "sha256_cbor_64bit", "sha256_cbor", "xxhash", "xxhash_cbor",
+    )  # fmt: skip
+    assert VLLM["--kv-cache-dtype"].choices_ever() is None
+    assert VLLM["--block-size"].choices_ever() is None  # any number since 0.9.2
+    assert VLLM["--spec-method"].choices_ever() is None  # a list that the scan could not follow
+
+
+def test_every_kind_of_an_option_that_changed() -> None:
+    assert VLLM["--limit-mm-per-prompt"].kinds_ever() == ("text", "json")
+    assert VLLM["--limit-mm-per-prompt"].kinds_at(version("0.9.2")) == ("text",)
+    assert VLLM["--limit-mm-per-prompt"].kinds_at(version("0.10.0")) == ("json",)
+
+
+@pytest.mark.parametrize(
+    ("name", "release", "first"),
+    [
+        ("--attention-backend", "0.12.0", "0.13.0"),
+        ("--attention-backend", "0.12.1", None),  # uncertain
+        ("--attention-backend", "0.13.0", None),
+        ("--device-memory-utilization", "0.19.1", "0.31.0"),  # a spelling
+        ("--disable-log-requests", "0.19.1", None),  # was there before
+        ("--swap-space", "0.33.0", None),
+    ],
+)
+def test_the_first_release_with_what_a_release_lacks(name: str, release: str, first: str | None) -> None:
+    flag = VLLM.flag(name)
+    assert flag is not None
+    found = flag.first_with(name, version(release))
+    assert (str(found) if found else None) == first

@@ -28,6 +28,7 @@ def document(name: str) -> Any:
     return json.loads(contents(name))
 
 
+@cache
 def line_of(name: str, key: str) -> bytes | None:
     """What stands beside ``key`` (in any case) in a ``*.records`` file; other names are followed."""
     data = contents(name)

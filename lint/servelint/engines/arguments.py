@@ -69,6 +69,18 @@ def is_truth(text: str | None) -> bool:
     return text is not None and text.strip().lower() in _TRUTHS
 
 
+def number(text: str, kinds: Sequence[str]) -> float | None:
+    """The number that ``text`` is as one of ``kinds`` (``int``, ``size``, ``float``); None if it is none in any."""
+    from servelint.engines.values import human_readable_integer, integer  # lazy: it imports the model of a deployment
+
+    for kind in kinds:
+        try:
+            return float(integer(text) if kind == "int" else human_readable_integer(text) if kind == "size" else text)
+        except (ValueError, OverflowError):
+            continue
+    return None
+
+
 class _Parser:
     def __init__(self, words: Sequence[Word], table: FlagTable, version: Version | None) -> None:
         self._words = words

@@ -30,7 +30,7 @@ def version_of(pool: Pool) -> Version | None:
 class Defaults:
     """Collects the defaults of one pool. ``engine``: its name, for people; ``table``: the name of its flags."""
 
-    __slots__ = ("_engine", "_facts", "_pool", "_table", "version")
+    __slots__ = ("_engine", "_facts", "_pool", "_table", "origin", "version")
 
     def __init__(self, pool: Pool, engine: str, table: str) -> None:
         self._pool = pool
@@ -38,6 +38,7 @@ class Defaults:
         self._table = table
         self._facts: dict[str, Fact[Any]] = {}
         self.version = version_of(pool)
+        self.origin = self._origin()
 
     @property
     def facts(self) -> dict[str, Fact[Any]]:
@@ -49,8 +50,7 @@ class Defaults:
         reason = f"arguments come from elsewhere: {elsewhere}"
         return {name: Fact.unknown(fact.name, reason, "state it on the command line") for name, fact in self._facts.items()}
 
-    @property
-    def origin(self) -> Origin:
+    def _origin(self) -> Origin:
         scanned = flag_table(self._table).scanned
         if self.version is None or not scanned:
             text = f"default of {self._engine} (every version scanned)" if scanned else f"default of {self._engine}"

@@ -8,7 +8,7 @@ the end left out::
 - *spellings*: the canonical one first; ``!`` marks one that switches off; ``@0.9.0..0.12.0`` restricts it to releases.
 - *presence*: half-open intervals of releases, separated by blanks; ``..`` is every release scanned.
 - *kind*, *arity*, *defaults*, *choices* are histories: the first value, then ``|@VERSION:value`` from that release on.
-- "open": values beside the choices are accepted too.
+- "open": values beside the choices are accepted too; a release instead of the word: perhaps from that one on.
 
 The releases were scanned one patch release per minor version. What holds in a release between two scanned ones is known
 only where both agree; otherwise both readings apply. Beyond the newest scanned release the presence of a flag is never
@@ -122,6 +122,10 @@ class Flag:
         """The kind; the newer one in a gap."""
         return self.kinds_at(version)[-1]
 
+    def kinds_ever(self) -> tuple[str, ...]:
+        """Every kind it had, oldest first."""
+        return self._all_values(1)
+
     def arity_at(self, version: Version | None) -> str:
         """How many values follow: ``0``, ``1``, ``?`` (none or one), ``+`` (one or more); the newer answer in a gap."""
         return self._values(2, version or self._newest)[-1]
@@ -164,18 +168,25 @@ class Flag:
 
     def removal(self, version: Version | None = None) -> tuple[Version, Version] | None:
         """(last scanned release with it, first without it) of its latest removal up to ``version``; None if there is none."""
-        found = None
-        for old, new in zip(self._scanned, self._scanned[1:], strict=False):
-            if version is not None and new > version:
-                break
-            if self._accepted(old, "") and not self._accepted(new, ""):
-                found = (old, new)
-        return found
+        for interval in reversed(self.intervals):
+            end = interval.end
+            if end is None or end not in self._scanned or interval.start == end:
+                continue
+            if version is None or end <= version:
+                return self._scanned[self._scanned.index(end) - 1], end
+        return None
 
     @property
     def introduced(self) -> Version | None:
         """The first scanned release that has it; None if that is the oldest one scanned."""
         return self.intervals[0].start if self.intervals else None
+
+    def first_with(self, written: str, version: Version) -> Version | None:
+        """The first scanned release that accepts ``written``, where ``version`` surely does not and no earlier one did."""
+        if self.presence(version, written) is not Presence.ABSENT:
+            return None
+        first = next((release for release in self._scanned if self._accepted(release, written)), None)
+        return first if first is not None and first > version else None
 
     @property
     def deprecated_since(self) -> Version | None:
@@ -207,10 +218,19 @@ class Flag:
 
     def choices_at(self, version: Version | None) -> tuple[str, ...] | None:
         """The values it accepts in ``version`` (the newest release where unknown); None where any text goes or it is unknown."""
-        found = self._values(5, version or self._newest)
-        if self._fields[6] or not all(found) or any(value in {"-", "?"} for value in found):
-            return None
-        return tuple(dict.fromkeys(choice for value in found for choice in value.split(",")))
+        return None if self._is_open(version) else _choices(self._values(5, version or self._newest))
+
+    def choices_ever(self) -> tuple[str, ...] | None:
+        """The values that any release accepts; None where any text goes, or it is unknown, in one of them."""
+        return None if self._fields[6] else _choices(self._all_values(5))
+
+    def _is_open(self, version: Version | None) -> bool:
+        """Values beside the choices may be accepted in ``version``."""
+        mark = self._fields[6]
+        if not mark or mark == "open" or version is None:
+            return bool(mark)
+        since = _version(mark)
+        return any(release >= since for release in _around(self._scanned, version) or (version,))
 
     @property
     def constraints(self) -> dict[str, float]:
@@ -245,6 +265,13 @@ class Flag:
         around = _around(self._scanned, version) or (self._scanned[0 if version < self._scanned[0] else -1],)
         found = ([value for start, value in epochs if start is None or start <= release][-1] for release in around)
         return tuple(dict.fromkeys(found))
+
+
+def _choices(values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """The choices of several epochs together; None where one of them accepts any text or is unknown."""
+    if not all(values) or any(value in {"-", "?"} for value in values):
+        return None
+    return tuple(dict.fromkeys(choice for value in values for choice in value.split(",")))
 
 
 def _around(scanned: tuple[Version, ...], version: Version) -> tuple[Version, ...] | None:

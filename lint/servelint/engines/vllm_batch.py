@@ -6,6 +6,7 @@ vllm/engine/arg_utils.py of 0.8.0, 0.8.5.post1, 0.9.0, 0.10.2, 0.11.2, 0.12.0, 0
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from servelint.engines.defaults import is_missing, version_of
@@ -83,7 +84,7 @@ def batch_default(pool: Pool, field: str, origin: Origin) -> Fact[Any]:
     if isinstance(devices, str):
         return Fact.unknown(name, devices, remedy)
     batched = _batched_experts(pool)
-    found = [batch_defaults(release, device, batched_experts=batched) for release in _releases(version) for device in devices]
+    found = _possible(version, devices, batched)
     if field == "max_num_seqs":
         values = _sequences(pool, [defaults.sequences for defaults in found])
     else:
@@ -94,6 +95,14 @@ def batch_default(pool: Pool, field: str, origin: Origin) -> Fact[Any]:
     if version is None:
         origin = origin._replace(text="default of vLLM from 0.8 on" + (", by version and GPU" if len(distinct) > 1 else ""))
     return Fact.either(name, distinct, origin)
+
+
+@cache
+def _possible(version: Version | None, devices: tuple[Device, ...], batched_experts: bool) -> tuple[Defaults, ...]:
+    """The defaults of every release and GPU that it may be."""
+    return tuple(
+        batch_defaults(release, device, batched_experts=batched_experts) for release in _releases(version) for device in devices
+    )
 
 
 def _releases(version: Version | None) -> tuple[Version, ...]:

@@ -1,0 +1,104 @@
+"""Engine options: which arguments a rule may judge, and how surely the scanned releases speak for what runs here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.engines.command import Form
+from servelint_rules import flag_history
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.case import ContainerCase
+    from servelint.engines.command import Argument, Command
+    from servelint.engines.flags import FlagTable
+    from servelint.facts import Place
+
+ENGINES = ("vllm", "sglang", "tgi")  # those whose releases were scanned
+# What the engine's option parser says, by its kind.
+_REFUSALS = {"clap": "unexpected argument", "click": "No such option"}
+# Images of vLLM's forks and plugins for other hardware have options of their own.
+_FORKS = frozenset(
+    (
+        "ascend", "cambricon", "gaudi", "habana", "habanalabs", "hpu", "kunlun", "metax", "musa", "neuron", "neuronx", "npu",
+        "omni", "spyre", "tpu", "xpu",
+    )
+)  # fmt: skip
+_MOVING = frozenset(("", "latest", "nightly", "main"))
+_OWN_IMAGES = {"vllm": "vllm/vllm-openai", "sglang": "lmsysorg/sglang", "tgi": "huggingface/text-generation-inference"}
+_TEMPLATES = ("${", "$(", "{{", "<%")
+
+
+def refusal(command: Command) -> str:
+    return f"the engine stops with “{_REFUSALS.get(command.table.parser, 'unrecognized arguments')}”"
+
+
+def options(command: Command) -> Iterator[Argument]:
+    """The options whose flag is written out: not positionals, and none whose name a variable hides."""
+    for argument in command.arguments:
+        first = argument.words[0]
+        if argument.form is not Form.POSITIONAL and not (first.variable and "=" not in first.text):
+            yield argument
+
+
+def stated(command: Command) -> Iterator[tuple[Argument, str]]:
+    """(option, its value) for known options that set a value as a whole, where it can be read as it stands."""
+    for argument in options(command):
+        value = argument.value
+        if argument.flag is None or argument.key or value is None or argument.form is Form.JAMMED:
+            continue
+        if not any(word.variable for word in argument.words) and not any(mark in value for mark in _TEMPLATES):
+            yield argument, value
+
+
+def is_fork(case: ContainerCase) -> bool:
+    """An image of a fork whose options are not those of the releases, as far as its name says."""
+    if case.pool.version.is_known:
+        return False
+    image = case.container.image.get("").lower()
+    return bool(set("".join(c if c.isalnum() else " " for c in image).split()) & _FORKS)
+
+
+def is_newest(case: ContainerCase) -> bool:
+    """The project's own image under a tag that moves with its releases."""
+    name, _, tag = case.container.image.get("").partition(":")
+    own = _OWN_IMAGES.get(case.container.engine)
+    return own is not None and name.endswith(own) and tag in _MOVING
+
+
+def scanned(table: FlagTable) -> str:
+    return f"{table.scanned[0]} to {table.scanned[-1]}" if table.scanned else "of one release"
+
+
+def is_certain(case: ContainerCase, command: Command) -> bool:
+    """The release is known, was scanned, and parses its command line itself (no worker of Dynamo's, no keyword arguments)."""
+    return (
+        flag_history.covers(command.table, case.pool.version.get(None))
+        and not flag_history.has_wrapper(command)
+        and command.separator != "_"
+    )
+
+
+def is_written(argument: Argument) -> bool:
+    """It stands in the file as the engine gets it: no variable, no default of one, and no controller put it there."""
+    return all((word.whole or word.start >= 0) and not word.expanded and not word.variable for word in argument.words)
+
+
+def flag_place(command: Command, argument: Argument) -> Place:
+    """Where the flag stands: the key of a configuration file's entry, the flag's item of a list, else the argument."""
+    if argument.form is Form.ENTRY and argument.words[0].span is not None:
+        from servelint.facts import Place  # lazy: only findings ask for it
+
+        return Place((argument.document or command.document).physical, argument.words[0].span)
+    return command.flag_place_of(argument)
+
+
+def shortened(text: str, most: int = 60) -> str:
+    one_line = " ".join(text.split())
+    return one_line if len(one_line) <= most else one_line[: most - 1] + "…"
+
+
+def listed(names: tuple[str, ...], most: int = 3) -> str:
+    shown = " or ".join(names[:most])
+    return shown if len(names) <= most else f"{shown} or {len(names) - most} more"

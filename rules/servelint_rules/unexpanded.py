@@ -1,0 +1,103 @@
+"""CLI: variables that nobody expands on their way to the engine."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.engines.command import Form
+from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.rulebook import Scope, rule
+from servelint_rules.engine_options import shortened
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.case import ContainerCase
+    from servelint.engines.command import Argument, Command, Word
+
+
+@rule(
+    "CLI118", "variable-not-expanded", "Variable that nobody expands",
+    severity=Severity.WARNING, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+)  # fmt: skip
+def variable_not_expanded(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `$NAME` and `${NAME}` on the engine's command line where nothing expands them: inside single quotes of a shell script
+    (`'{"engine_id": "$ID"}'`), and in a `command` or `args` list that no shell reads. Only names that the manifest itself
+    sets (in the container's `env`, or in the script) are judged: another one may be a placeholder that is filled in before
+    the manifest is applied.
+
+    ## Why it matters
+
+    The engine receives the letters `$ID`. Every replica then has the same id, the path is not there, or the number does not
+    parse; only some of these stop it.
+
+    ## How to fix
+
+    In a script: end the single quotes around the variable (`'{"engine_id": "'"$ID"'"}'`). In a list: `$(NAME)`, which
+    Kubernetes expands.
+
+    ## Certainty
+
+    Proven: a shell leaves single quotes alone, and Kubernetes expands `$(NAME)` only. Configuration files and formats whose
+    tools interpolate variables themselves (compose) are left out.
+
+    ## References
+
+    - [kthena#937](https://github.com/volcano-sh/kthena/pull/937)
+    - [Kubernetes: use environment variables to define arguments](https://kubernetes.io/docs/tasks/inject-data-application/define-command-argument-container/#use-environment-variables-to-define-arguments)
+    - POSIX.1-2017, Shell Command Language, 2.2.2 Single-Quotes
+    """
+    command = case.container.command
+    if command is None or command.separator or (not command.program.shell and case.container.pod is None):
+        return
+    environment = case.container.environment
+    seen: set[int] = set()
+    for argument in command.arguments:
+        if argument.form is Form.ENTRY:
+            continue
+        for word in argument.words:
+            if "$" not in word.text or word.variable or id(word) in seen:
+                continue
+            seen.add(id(word))
+            for name in _names(word.text):
+                if _is_literal(command, word, name) and (name in set(environment) or _is_assigned(command, word, name)):
+                    yield _not_expanded(command, argument, word, name)
+
+
+def _names(text: str) -> list[str]:
+    """The variables that a shell would expand in ``text``, each once, in order."""
+    import re  # lazy: few words hold a dollar sign
+
+    return list(dict.fromkeys(a or b for a, b in re.findall(r"\$(?:([A-Za-z_]\w*)|\{([A-Za-z_]\w*)\})", text)))
+
+
+def _is_literal(command: Command, word: Word, name: str) -> bool:
+    """The dollar sign stands in the file as such, and reaches the engine."""
+    if not command.program.shell:
+        return word.whole
+    written = word.node.text[word.start : word.end] if word.start >= 0 else ""
+    return "'" in written and (f"${name}" in written or f"${{{name}}}" in written) and "\\$" not in written
+
+
+def _is_assigned(command: Command, word: Word, name: str) -> bool:
+    """The script sets the variable."""
+    import re
+
+    return command.program.shell and re.search(rf"(?m)(?:^|[\s;&]){name}=", word.node.text) is not None
+
+
+def _not_expanded(command: Command, argument: Argument, word: Word, name: str) -> Verdict:
+    if command.program.shell:
+        why, fix = "single quotes keep the shell from expanding it", f"end the single quotes around ${name}"
+    else:
+        why, fix = "no shell reads this list", f"write $({name})"
+    return Verdict(
+        command.place_of(argument),
+        f"the engine gets the letters ${name}: {why}",
+        arithmetic=(f"it receives “{shortened(word.text)}”",),
+        proposals=(Proposal(fix, False, None),),
+        key=name,
+    )
