@@ -16,6 +16,9 @@ _PLAN = frozenset((Scope.PLAN,))
 _GROUP = frozenset((Scope.GROUP,))
 _WORKSPACE = frozenset((Scope.WORKSPACE,))
 
+# What a file says that has a prefill or decode pool.
+_SEPARATED = ("prefill", "decode", "kv_producer", "kv_consumer", "server_role")
+
 THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.documents", _DOCUMENT, ("DOC101", "DOC102", "DOC103", "DOC104", "DOC105")),
     Theme("servelint_rules.command_line", _CONTAINER, ("CLI101", "CLI104", "CLI105", "CLI106")),
@@ -66,6 +69,24 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.memory", _POOL, ("MEM401", "MEM402")),
     Theme("servelint_rules.provisioning", _POOL, ("MEM405", "MEM406")),
     Theme("servelint_rules.limits", _POOL, ("LIM301", "LIM308")),
+    Theme("servelint_rules.long_lengths", _CONTAINER, ("LIM302",), ("allow_long_max",)),
+    Theme("servelint_rules.scheduler_limits", _POOL, ("LIM303", "LIM304"), ("batched", "num-seqs", "num_seqs", "numseqs")),
+    Theme("servelint_rules.prefill_chunks", _CONTAINER, ("LIM306", "LIM309"), ("prefill",)),
+    Theme("servelint_rules.length_advice", _POOL, ("LIM305", "LIM307"), advice=True),
+    Theme("servelint_rules.tgi_limits", _CONTAINER, ("LIM310",), ("text-generation", "tgi")),
+    Theme("servelint_rules.block_sizes", _CONTAINER, ("LIM311",), ("attention-backend", "attention_backend", "attentionbackend")),
+    Theme(
+        "servelint_rules.memory_shares",
+        _POOL | _DOCUMENT,
+        ("MEM403", "MEM407", "MEM408", "MEM413"),
+        ("utilization", "fraction", "memory-bytes", "memory_bytes", "memorybytes"),
+    ),
+    Theme("servelint_rules.memory_levers", _POOL | _CONTAINER, ("MEM404", "MEM412", "MEM414", "MEM415", "MEM417"), advice=True),
+    Theme("servelint_rules.memory_reserves", _POOL, ("MEM416", "MEM418"), ("lora", "nvshmem")),
+    Theme("servelint_rules.model_configuration", _POOL, ("DOC106",)),
+    Theme("servelint_rules.host_memory", _POOL, ("MEM409", "MEM410"), ("memory", "mem_limit")),
+    Theme("servelint_rules.memory_volumes", _CONTAINER, ("MEM411",), ("sizelimit",)),
+    Theme("servelint_rules.storage", _POOL, ("K8S611",), ("sizelimit", "storage", "modelartifacts", "accelerators")),
     Theme("servelint_rules.hardware", _POOL, ("HWQ501",)),
     Theme("servelint_rules.service_levels", _POOL, ("SLO801", "SLO802", "SLO803"), ("ttft", "tpot", "itl", "throughput_per_gpu")),
     Theme("servelint_rules.shared_memory", _CONTAINER, ("K8S601", "K8S618")),

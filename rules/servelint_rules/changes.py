@@ -32,13 +32,14 @@ class Hosts(NamedTuple):
 # The engines' options for the facts that a fix may have to state first.
 _VLLM = {
     "tensor": "--tensor-parallel-size", "pipeline": "--pipeline-parallel-size", "max_model_len": "--max-model-len",
-    "gpu_memory_utilization": "--gpu-memory-utilization",
+    "gpu_memory_utilization": "--gpu-memory-utilization", "max_num_seqs": "--max-num-seqs",
+    "max_num_batched_tokens": "--max-num-batched-tokens", "kv_cache_dtype": "--kv-cache-dtype",
 }  # fmt: skip
 _FLAGS = {
     "sglang": {"tensor": "--tp-size", "pipeline": "--pp-size", "max_model_len": "--context-length",
-               "gpu_memory_utilization": "--mem-fraction-static"},
+               "gpu_memory_utilization": "--mem-fraction-static", "kv_cache_dtype": "--kv-cache-dtype"},
     "trtllm": {"tensor": "--tensor_parallel_size", "pipeline": "--pipeline_parallel_size", "max_model_len": "--max_seq_len",
-               "gpu_memory_utilization": "--free_gpu_memory_fraction"},
+               "gpu_memory_utilization": "--free_gpu_memory_fraction", "kv_cache_dtype": "--kv_cache_dtype"},
     "tgi": {"tensor": "--num-shard", "max_model_len": "--max-total-tokens", "gpu_memory_utilization": "--cuda-memory-fraction"},
 }  # fmt: skip
 
@@ -107,17 +108,20 @@ def hosts_for(now: Hosts, gpus: int) -> Hosts | None:
 def resized(case: PoolCase, after: Layout, degrees: Mapping[str, int]) -> tuple[Edit, ...] | None:
     """The edits that set ``degrees`` (pool field → value) and make the pool ask for the GPUs of ``after``.
 
-    In a native plan a degree's writer itself rewrites the claims and decisions that follow from it, so nothing is added
-    there. None where any of it cannot be written.
+    In a native plan the claims and decisions that follow from all of the degrees are rewritten with them. None where any of it
+    cannot be written.
     """
+    plan = case.deployment.plan
+    if plan is not None:
+        from servelint.formats.plan.claims import degree_edits  # lazy: only plans have claims
+
+        return degree_edits(plan.document, degrees)
     edits: list[Edit] = []
     for name, value in degrees.items():
         change = stated(case, name, value)
         if change is None:
             return None
         edits += change
-    if case.deployment.plan is not None:
-        return tuple(edits)
     now = hosts_now(case)
     new = hosts_for(now, after.world_size) if now is not None else None
     if now is None or new is None:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules import guards
-from servelint_rules.changes import edits_of, hosts_for, hosts_now, resized, setting, stated
+from servelint_rules.changes import hosts_for, hosts_now, resized, setting, stated
 from servelint_rules.figures import GIB, budget, gib, span
 from servelint_rules.places import place_of, related
-from servelint_rules.unaccounted import check_accelerator, gpu_memory
+from servelint_rules.unaccounted import gpu_memory
 from servelint_rules.workload import accepted_length
 
 if TYPE_CHECKING:
@@ -144,7 +142,7 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
         severity = Severity.WARNING
     source = f", {accepted.source}" if accepted.source else ""
     place = place_of(pool, pool.max_model_len, pool.model, pool.input_tokens_max)
-    fitting = _longest_fitting(memory, length, pool.block_size.get(_BLOCK))
+    fitting = longest_fitting(memory, length, pool.block_size.get(_BLOCK))
     proposals = []
     if fitting:
         title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"
@@ -184,7 +182,7 @@ def _failure(case: PoolCase, memory: MemoryBudget, needed: float) -> tuple[Sever
     return Severity.WARNING, Certainty.ESTIMATED
 
 
-def _longest_fitting(memory: MemoryBudget, most: int, block: int) -> int:
+def longest_fitting(memory: MemoryBudget, most: int, block: int) -> int:
     """The most tokens, a multiple of ``block``, of which one request surely fits; 0 if not even one block does."""
     low, high = 0, most // block
     while low < high:
@@ -216,116 +214,3 @@ def _more_tensor(case: PoolCase, sequences: int, tokens: int) -> Proposal | None
 def _more_memory(memory: MemoryBudget) -> str:
     need = memory.device_bytes.mid + max(0.0, -memory.kv_pool_bytes.low)
     return f"a quantised checkpoint, a layout of more GPUs, or GPUs of more than {need / GIB:.0f} GiB each"
-
-
-@rule(
-    "MEM403", "utilization-too-high", "gpu_memory_utilization leaves too little outside the budget",
-    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
-    engines=("vllm",), fixable=True, inputs=("accelerator", "image tag"),
-)  # fmt: skip
-def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
-    """
-    ## What it checks
-
-    Whether the memory that a stated `--gpu-memory-utilization` of 0.93 and more leaves free covers what vLLM does not
-    count against its budget: the CUDA and NCCL context from before its first measurement and, in releases before 0.20,
-    CUDA graphs. Where the GPU is not known, 0.95 and more is said to be too high.
-
-    ## Why it matters
-
-    vLLM fills its budget with KV cache. What comes after (graph capture, the sampler's warm-up, NCCL buffers) must fit in
-    the rest, or the engine stops after loading: "CUDA out of memory occurred when warming up sampler", "Free memory on
-    device … is less than desired GPU memory utilization". Or it starts, and dies at the first long prompt.
-
-    ## How to fix
-
-    0.90 to 0.92; the finding names a value that leaves enough. If the KV cache is then too small, lower `--max-model-len`
-    or `--max-num-seqs` first.
-
-    ## Certainty
-
-    Heuristic: from measured start-ups on H100 (context 0.5 GiB with one GPU, 1.5 with several; graphs 0.5 to 1.9 GiB), not
-    from the engine's arithmetic.
-
-    ## References
-
-    - [vllm#19186](https://github.com/vllm-project/vllm/issues/19186), [vllm#57475](https://github.com/vllm-project/vllm/issues/57475),
-      [vllm#15598](https://github.com/vllm-project/vllm/issues/15598)
-    """
-    pool = case.pool
-    fact = pool.gpu_memory_utilization
-    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not all(map(guards.runs_on_gpus, pool.containers)):
-        return
-    utilization = fact.value
-    if not _SUSPECT <= utilization <= 1:
-        return
-    device = _device_bytes(case)
-    outside, words = _outside(case)
-    if device is None:
-        if utilization < _HIGH:
-            return
-        label = f"{1 - utilization:.0%} is left for what the budget does not hold"
-        arithmetic: tuple[str, ...] = (f"outside the budget: about {words}",)
-        suggested = _USUAL
-    else:
-        left = (1 - utilization) * device
-        if left >= outside:
-            return
-        label = f"{gib(left)} GiB is left outside the budget; about {gib(outside)} GiB is needed there"
-        arithmetic = (f"{gib(device)} GiB × (1 − {utilization:g}) = {gib(left)} GiB; outside the budget: {words}",)
-        suggested = min(_USUAL, int((1 - outside / device) * 100) / 100)
-    place = place_of(pool, fact)
-    yield Verdict(
-        place,
-        label,
-        arithmetic=arithmetic,
-        related=related(place, (pool.accelerator, f"{gib(device)} GiB" if device else "")),
-        proposals=(
-            Proposal(
-                f"--gpu-memory-utilization {suggested:g}; the KV cache shrinks by the difference",
-                False,
-                edits_of(fact, suggested),
-            ),
-        ),
-        severity=Severity.WARNING,
-    )
-
-
-# Where the GPU is unknown: the utilization from which start-ups are reported to fail, and the usual value.
-_HIGH, _USUAL = 0.95, 0.9
-# What the engine takes by default (0.90, later 0.92) is never too high.
-_SUSPECT = 0.93
-# Measured on H100, vLLM 0.11 to 0.19: memory in use before the engine's first measurement, and CUDA graphs.
-_CONTEXT_ONE_GPU, _CONTEXT_SEVERAL, _GRAPHS = 0.5 * GIB, 1.5 * GIB, 1.0 * GIB
-# Graphs count against the budget by default from the first release of which that is known.
-_GRAPHS_INSIDE_FROM = (0, 20, 2)
-
-
-def _outside(case: PoolCase) -> tuple[float, str]:
-    """Bytes per GPU that vLLM needs beside its budget, and in words. An unknown version is taken for a recent one."""
-    pool = case.pool
-    several = pool.tensor.get(1) * pool.pipeline.get(1) > 1
-    size = _CONTEXT_SEVERAL if several else _CONTEXT_ONE_GPU
-    words = f"CUDA {'and NCCL ' if several else ''}context {gib(size)} GiB"
-    version = pool.version.get(None)
-    if version is not None and version < _GRAPHS_INSIDE_FROM and not pool.enforce_eager.get(False):
-        graphs = _graph_bytes(case)
-        size += graphs
-        words += f", CUDA graphs {gib(graphs)} GiB (not in the budget of vLLM {version})"
-    return size, words
-
-
-def _graph_bytes(case: PoolCase) -> float:
-    """CUDA graphs of this model, or what is usual where it is not known."""
-    try:
-        return case.memory.graphs_bytes.mid
-    except UnknownFact:
-        return _GRAPHS
-
-
-def _device_bytes(case: PoolCase) -> float | None:
-    try:
-        check_accelerator(case)
-        return case.accelerator.memory().mid
-    except UnknownFact:
-        return None

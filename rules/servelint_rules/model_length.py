@@ -8,6 +8,7 @@ from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Pool
     from servelint.engines.versions import Version
 
 # Fields whose smallest value vLLM takes as the model's length (_get_and_verify_max_len, vllm/config/model.py).
@@ -15,6 +16,8 @@ _LENGTHS = (
     "max_position_embeddings", "n_positions", "max_seq_len", "seq_length", "max_target_positions", "max_sequence_length",
     "max_seq_length", "seq_len",
 )  # fmt: skip
+# The same for SGLang, which takes the first that is there (CONTEXT_LENGTH_KEYS in its hf_transformers_utils.py).
+_SGLANG_LENGTHS = ("max_sequence_length", "seq_length", "max_seq_len", "model_max_length", "max_position_embeddings")
 # Rope types whose factor is already in max_position_embeddings, in every version.
 _NEVER_SCALED = frozenset(("default", "su", "longrope", "llama3", "mrope"))
 # The last scanned release that multiplies yarn's original length by its factor, and the first that does not.
@@ -53,3 +56,32 @@ def derived_length(architecture: Architecture, version: Version | None) -> Lengt
     if version is not None and version >= _YARN_AS_IS_FROM:
         return plain
     return max(plain, scaled)
+
+
+def sglang_length(architecture: Architecture) -> Length | None:
+    """The longest sequence SGLang derives for this model; None where the configuration states no length.
+
+    Source: SGLang, ``get_context_length`` in ``python/sglang/srt/hf_transformers_utils.py``.
+    """
+    name = next((name for name in _SGLANG_LENGTHS if architecture.number(name, 0) > 0), None)
+    if name is None:
+        return None
+    tokens = architecture.number(name, 0)
+    rope = architecture.field("rope_scaling")
+    factor = rope.get("factor") if isinstance(rope, dict) else None
+    if not isinstance(rope, dict) or not isinstance(factor, int | float) or rope.get("rope_type") == "llama3":
+        return Length(tokens, f"{name} = {tokens}")
+    if "original_max_position_embeddings" in rope:
+        return Length(tokens, f"{name} = {tokens}")
+    return Length(int(tokens * factor), f"{name} = {tokens} × factor {factor:g} = {int(tokens * factor)}")
+
+
+def is_own(pool: Pool) -> bool:
+    """Whether the architecture is the checkpoint's own configuration: given in the plan, by ``--model-config``, or found in a
+    local cache, as opposed to the catalogue's."""
+    from servelint.facts import OriginKind  # lazy: most callers ask for lengths only
+
+    origin = pool.architecture.origin
+    if not pool.architecture.is_known or origin is None:
+        return False
+    return origin.kind in (OriginKind.FILE, OriginKind.CONFIG) or origin.text.startswith("config.json ")

@@ -165,7 +165,7 @@ def kv_capacity_below_concurrency(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     length = typical_tokens(pool)
-    wanted = _wanted(pool)
+    wanted = wanted_at_once(pool)
     if length is None or wanted is None:
         return
     sequences, source = wanted
@@ -189,7 +189,7 @@ def kv_capacity_below_concurrency(case: PoolCase) -> Iterator[Verdict]:
     )
 
 
-def _wanted(pool: Pool) -> tuple[int, str] | None:
+def wanted_at_once(pool: Pool) -> tuple[int, str] | None:
     """How many requests are to run at once in one replica, and which fact says so."""
     admitted = pool.max_num_seqs.value * pool.data.get(1) if pool.max_num_seqs.is_stated else None
     if pool.concurrency.is_known:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from servelint.capacity.memory import MemoryBudget
     from servelint.case import PoolCase
+    from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
     from servelint.engines.command import Argument
 
@@ -33,6 +34,13 @@ _HARMLESS = frozenset(
         "architectures",
     )
 )
+# Families of which some layers keep a state, and the fields that say which (transformers, their configuration classes).
+_HYBRID = frozenset(
+    ("qwen3_next", "qwen3_5", "qwen3_5_moe", "granitemoehybrid", "lfm2", "lfm2_moe", "olmo_hybrid", "plamo2", "mamba2")
+)
+_LAYER_FIELDS = ("layer_types", "layers_block_type", "layer_types_pattern", "full_attention_interval", "full_attn_idxs")
+# Bytes per parameter of a checkpoint, from which on it may be one of 16 bits: its parameters are counted as others count.
+_SIXTEEN_BITS = 1.6
 
 
 def gpu_memory(case: PoolCase) -> MemoryBudget | None:
@@ -64,10 +72,36 @@ def check_accelerator(case: PoolCase) -> None:
 
 
 def check_model(pool: Pool) -> None:
-    """Raises :class:`UnknownFact` where the command line changes the shape of the model."""
+    """Raises :class:`UnknownFact` where the command line changes the shape of the model, or where what is known of the
+    model does not say which layers it has or how its weights are stored."""
+    if pool.architecture.is_known:
+        _check_layers(pool.architecture.value)
+        _check_width(pool)
     for argument in _arguments(pool):
         if argument.name in ("--hf-overrides", "--json-model-override-args") and not _is_harmless(argument):
             raise UnknownFact("model.architecture", f"{argument.name} changes the model's configuration")
+
+
+def _check_layers(architecture: Architecture) -> None:
+    """A model of a hybrid family has layers that keep a state in place of tokens: which ones must be known."""
+    family = str(architecture.field("text_model_type") or architecture.field("model_type") or "").removesuffix("_text")
+    if family in _HYBRID and all(architecture.field(name) is None for name in _LAYER_FIELDS):
+        remedy = f"give its config.json: --model-config {architecture.id}=PATH"
+        reason = f"which layers of {architecture.id} ({family}) keep every token is not in the catalogue"
+        raise UnknownFact("model.architecture.layer_types", reason, remedy)
+
+
+def _check_width(pool: Pool) -> None:
+    """The catalogue knows no quantization, but a checkpoint that is too small for 16 bits per parameter."""
+    architecture = pool.architecture.value
+    size, count = architecture.checkpoint_bytes, architecture.parameters
+    stated = pool.quantization.is_known or pool.quantization.reason != "not stated"
+    if not size or not count or stated or architecture.quantization is not None:
+        return
+    if architecture.config.get("hf_quant_config") is None and size < _SIXTEEN_BITS * count:
+        bits = 8 * size / count
+        reason = f"its checkpoint of {size / 1e9:.0f} GB has {bits:.1f} bits per parameter, and its quantization is not known"
+        raise UnknownFact("model.quantization", reason, f"give its config.json: --model-config {architecture.id}=PATH")
 
 
 def _is_harmless(argument: Argument) -> bool:

@@ -1,0 +1,286 @@
+"""MEM: what a share of GPU memory, or a size stated in its place, leaves for the rest."""
+
+from __future__ import annotations
+
+from math import prod
+from typing import TYPE_CHECKING
+
+from servelint.facts import UnknownFact
+from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.formats import devices
+from servelint.rulebook import Scope, rule
+from servelint_rules import guards
+from servelint_rules.changes import edits_of
+from servelint_rules.figures import GIB, gib
+from servelint_rules.places import place_of, related
+from servelint_rules.unaccounted import check_accelerator, gpu_memory
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.case import DeploymentCase, PoolCase
+    from servelint.deployment import Pool
+
+
+@rule(
+    "MEM403", "utilization-too-high", "gpu_memory_utilization leaves too little outside the budget",
+    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
+    engines=("vllm",), fixable=True, inputs=("accelerator", "image tag"),
+)  # fmt: skip
+def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Whether the memory that a stated `--gpu-memory-utilization` of 0.93 and more leaves free covers what vLLM does not
+    count against its budget: the CUDA and NCCL context from before its first measurement and, in releases before 0.20,
+    CUDA graphs. Where the GPU is not known this is not checked: 5 % are plenty on a GPU of 192 GB, and too little on one
+    of 24 GB.
+
+    ## Why it matters
+
+    vLLM fills its budget with KV cache. What comes after (graph capture, the sampler's warm-up, NCCL buffers) must fit in
+    the rest, or the engine stops after loading: "CUDA out of memory occurred when warming up sampler", "Free memory on
+    device … is less than desired GPU memory utilization". Or it starts, and dies at the first long prompt.
+
+    ## How to fix
+
+    0.90 to 0.92; the finding names a value that leaves enough. If the KV cache is then too small, lower `--max-model-len`
+    or `--max-num-seqs` first.
+
+    ## Certainty
+
+    Heuristic: from measured start-ups on H100 (context 0.5 GiB with one GPU, 1.5 with several; graphs 0.5 to 1.9 GiB), not
+    from the engine's arithmetic.
+
+    ## References
+
+    - [vllm#19186](https://github.com/vllm-project/vllm/issues/19186), [vllm#57475](https://github.com/vllm-project/vllm/issues/57475),
+      [vllm#15598](https://github.com/vllm-project/vllm/issues/15598)
+    """
+    pool = case.pool
+    fact = pool.gpu_memory_utilization
+    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not all(map(guards.runs_on_gpus, pool.containers)):
+        return
+    utilization = fact.value
+    if not _SUSPECT <= utilization <= 1:
+        return
+    check_accelerator(case)
+    device = case.accelerator.memory().mid
+    outside, words = _outside(case)
+    left = (1 - utilization) * device
+    if left >= outside:
+        return
+    suggested = min(_USUAL, int((1 - outside / device) * 100) / 100)
+    place = place_of(pool, fact)
+    yield Verdict(
+        place,
+        f"{gib(left)} GiB is left outside the budget; about {gib(outside)} GiB is needed there",
+        arithmetic=(f"{gib(device)} GiB × (1 − {utilization:g}) = {gib(left)} GiB; outside the budget: {words}",),
+        related=related(place, (pool.accelerator, f"{gib(device)} GiB")),
+        proposals=(
+            Proposal(
+                f"--gpu-memory-utilization {suggested:g}; the KV cache shrinks by the difference",
+                False,
+                edits_of(fact, suggested),
+            ),
+        ),
+        severity=Severity.WARNING,
+    )
+
+
+# What is proposed where it leaves enough.
+_USUAL = 0.9
+# What the engine takes by default (0.90, later 0.92) is never too high.
+_SUSPECT = 0.93
+# Measured on H100, vLLM 0.11 to 0.19: memory in use before the engine's first measurement, and CUDA graphs.
+_CONTEXT_ONE_GPU, _CONTEXT_SEVERAL, _GRAPHS = 0.5 * GIB, 1.5 * GIB, 1.0 * GIB
+# Graphs count against the budget by default from the first release of which that is known.
+_GRAPHS_INSIDE_FROM = (0, 20, 2)
+
+
+def _outside(case: PoolCase) -> tuple[float, str]:
+    """Bytes per GPU that vLLM needs beside its budget, and in words. An unknown version is taken for a recent one."""
+    pool = case.pool
+    several = pool.tensor.get(1) * pool.pipeline.get(1) > 1
+    size = _CONTEXT_SEVERAL if several else _CONTEXT_ONE_GPU
+    words = f"CUDA {'and NCCL ' if several else ''}context {gib(size)} GiB"
+    version = pool.version.get(None)
+    if version is not None and version < _GRAPHS_INSIDE_FROM and not pool.enforce_eager.get(False):
+        graphs = _graph_bytes(case)
+        size += graphs
+        words += f", CUDA graphs {gib(graphs)} GiB (not in the budget of vLLM {version})"
+    return size, words
+
+
+def _graph_bytes(case: PoolCase) -> float:
+    """CUDA graphs of this model, or what is usual where it is not known."""
+    try:
+        return case.memory.graphs_bytes.mid
+    except UnknownFact:
+        return _GRAPHS
+
+
+@rule(
+    "MEM407", "fraction-semantics-confused", "mem_fraction_static leaves too little for activations",
+    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
+    engines=("sglang",), fixable=True, inputs=("model", "accelerator"),
+)  # fmt: skip
+def fraction_semantics_confused(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Whether a stated `--mem-fraction-static` leaves SGLang the activations of one prefill chunk and its CUDA graphs, each at
+    the favourable end of its estimate.
+
+    ## Why it matters
+
+    The share means something else in every engine. vLLM's holds everything, activations and (in newer releases) graphs too.
+    SGLang's holds weights and KV pool only: the rest of the device is all that a step has. TensorRT-LLM's is a share of what
+    the weights leave. A number carried over from one to the other either wastes memory or fails at the first long prompt
+    with "CUDA out of memory".
+
+    ## How to fix
+
+    The value that the finding names, a smaller `--chunked-prefill-size`, or no value: SGLang then works it out.
+
+    ## Certainty
+
+    Heuristic: how large the activations of a step are depends on the kernels.
+
+    ## References
+
+    - SGLang documentation, Hyperparameter Tuning: `--mem-fraction-static`
+    - [sglang#322](https://github.com/sgl-project/sglang/issues/322), [sglang#4330](https://github.com/sgl-project/sglang/issues/4330)
+    """
+    pool = case.pool
+    fact = pool.gpu_memory_utilization
+    if not fact.is_stated:
+        return
+    memory = gpu_memory(case)
+    if memory is None:
+        return
+    graphs = 0.0 if pool.enforce_eager.get(False) else memory.graphs_bytes.low
+    left, needed = (1 - fact.value) * memory.device_bytes.mid, memory.activation_bytes.low + graphs
+    if left >= needed:
+        return
+    most = int(100 * (1 - (memory.activation_bytes.mid + graphs) / memory.device_bytes.mid)) / 100
+    place = place_of(pool, fact)
+    yield Verdict(
+        place,
+        f"{gib(left)} GiB is left for activations and graphs; {gib(needed)} GiB is the least they need",
+        arithmetic=(f"{gib(memory.device_bytes.mid)} GiB × (1 − {fact.value:g}) = {gib(left)} GiB",),
+        related=related(place, (pool.max_num_batched_tokens, "tokens of one step")),
+        proposals=(Proposal(f"--mem-fraction-static {most:g}", False, edits_of(fact, most)),) if most > 0 else (),
+    )
+
+
+@rule(
+    "MEM408", "shared-gpu-oversubscribed", "Engines of one container share GPUs and ask for more than there is",
+    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.DEPLOYMENT, since="0.1.0",
+    engines=("vllm",),
+)  # fmt: skip
+def shared_gpu_oversubscribed(case: DeploymentCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    A container that starts several vLLM processes which together need more GPUs than it is given, so that some share one:
+    the sum of their shares of GPU memory against the GPUs that there are.
+
+    ## Why it matters
+
+    `--gpu-memory-utilization` is a share of the whole GPU, not of what is free. The second engine stops: "Free memory on
+    device … on startup is less than desired GPU memory utilization".
+
+    ## How to fix
+
+    Shares that sum up to less than one on each GPU, or a GPU for each engine.
+
+    ## Certainty
+
+    Heuristic, as a script may start one in place of another. If they run at once it is certain: on the average over the GPUs
+    more than the whole is asked for, however they are spread.
+
+    ## References
+
+    - vLLM, `vllm/v1/worker/utils.py`, `request_memory`
+    """
+    groups: dict[int, list[Pool]] = {}
+    for each in case.pools:
+        if each.pool.containers:
+            groups.setdefault(id(each.pool.containers[0].node), []).append(each.pool)
+    for pools in groups.values():
+        if len(pools) < 2 or not all(guards.runs_on_gpus(pool.containers[0]) for pool in pools):
+            continue
+        asked_for = devices.devices(pools[0].containers[0].node)
+        counted = asked_for.resource in devices.COUNTED and asked_for.written is not None and not asked_for.shared
+        there = devices.whole(asked_for.written) if counted and asked_for.written is not None else None
+        facts = [(pool.tensor, pool.pipeline, pool.data, pool.gpu_memory_utilization) for pool in pools]
+        if not there or not all(fact.is_known for several in facts for fact in several):
+            continue
+        asked = sum(prod(degree.value for degree in several[:3]) * several[3].value for several in facts)
+        if asked <= there:
+            continue
+        place = place_of(pools[-1], pools[-1].gpu_memory_utilization)
+        yield Verdict(
+            place,
+            f"{len(pools)} engines ask for the memory of {asked:.3g} GPUs, and the container has {there}",
+            arithmetic=(" + ".join(f"{prod(d.value for d in s[:3])} × {s[3].value:g}" for s in facts) + f" = {asked:.3g}",),
+            related=related(place, *((pool.gpu_memory_utilization, "another share") for pool in pools[:-1])),
+        )
+
+
+@rule(
+    "MEM413", "explicit-kv-bytes-conflict", "Stated size of the KV cache does not fit",
+    severity=Severity.ERROR, certainty=Certainty.ESTIMATED, scope=Scope.POOL, since="0.1.0",
+    engines=("vllm",), fixable=True, inputs=("model", "accelerator"),
+)  # fmt: skip
+def explicit_kv_bytes_conflict(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `--kv-cache-memory-bytes` against the device: the KV cache as stated, the weights, and what activations, context and
+    graphs take beside them. With it `--gpu-memory-utilization` decides nothing about the cache any more.
+
+    ## Why it matters
+
+    vLLM takes the number as it is, without looking whether it fits, and dies while it allocates the cache or captures
+    graphs: "CUDA out of memory".
+
+    ## How to fix
+
+    A smaller cache, or none stated: then vLLM measures what is left.
+
+    ## Certainty
+
+    Proven where weights and cache alone exceed the device. A warning where the middle of the estimate of the rest does not
+    fit beside them.
+
+    ## References
+
+    - vLLM, `vllm/v1/worker/gpu_worker.py`, `determine_available_memory`
+    """
+    pool = case.pool
+    stated = pool.kv_cache_memory_bytes
+    if not stated.is_stated:
+        return
+    memory = gpu_memory(case)
+    if memory is None:
+        return
+    rest = memory.activation_bytes.mid + memory.overhead_bytes.mid + memory.graphs_bytes.mid
+    proven = memory.weights_bytes.low + stated.value > memory.device_bytes.high
+    if not proven and memory.weights_bytes.mid + rest + stated.value <= memory.device_bytes.mid:
+        return
+    fits = int(memory.device_bytes.low - memory.weights_bytes.high - 1.25 * rest)
+    place = place_of(pool, stated)
+    yield Verdict(
+        place,
+        f"{gib(stated.value)} GiB of KV cache do not fit beside {gib(memory.weights_bytes.mid)} GiB of weights",
+        arithmetic=(
+            f"cache {gib(stated.value)} + weights {gib(memory.weights_bytes.mid)} GiB + activations and graphs {gib(rest)}",
+            f"the device has {gib(memory.device_bytes.mid)} GiB",
+        ),
+        related=related(place, (pool.gpu_memory_utilization, "has no say in the KV cache"), (pool.model, "the weights")),
+        proposals=(Proposal(f"--kv-cache-memory-bytes {fits}", False, edits_of(stated, fits)),) if fits > 0 else (),
+        severity=Severity.ERROR if proven else Severity.WARNING,
+        certainty=Certainty.PROVEN if proven else Certainty.ESTIMATED,
+    )
