@@ -69,6 +69,7 @@ def servelint_engines() -> Sequence[Engine]:
     from servelint.engines.sglang import Sglang
     from servelint.engines.tgi import Tgi
     from servelint.engines.trtllm import Trtllm
+    from servelint.engines.undescribed import KNOWN, Undescribed
     from servelint.engines.vllm import Vllm
 
-    return (Vllm(), Sglang(), Trtllm(), Tgi(), Nim())
+    return (Vllm(), Sglang(), Trtllm(), Tgi(), Nim(), *map(Undescribed, KNOWN))

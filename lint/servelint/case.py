@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from servelint.facts import UnknownFact
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from servelint.capacity.latency import Latency
     from servelint.capacity.layout import Layout
     from servelint.capacity.memory import MemoryBudget
     from servelint.capacity.throughput import ThroughputBound
     from servelint.catalogue.accelerators import Accelerator
     from servelint.catalogue.architecture import Architecture
-    from servelint.deployment import Container, Deployment, Pool
+    from servelint.deployment import Container, Deployment, Pod, Pool, Role
+    from servelint.formats.role_groups import RoleGroup
+    from servelint.formats.run_objects import RunObjects
 
 
 class PoolCase:
@@ -92,10 +96,14 @@ class DeploymentCase:
 
 
 class PlanCase:
-    """A native plan: its typed content, and the case of its (first) serving pool."""
+    """A native plan: its typed content, and the case of its (first) serving pool.
 
-    def __init__(self, deployment: Deployment, pools: tuple[PoolCase, ...]) -> None:
+    ``knowledge``: the content of the organization's knowledge file, None where the configuration names none.
+    """
+
+    def __init__(self, deployment: Deployment, pools: tuple[PoolCase, ...], knowledge: Mapping[str, Any] | None = None) -> None:
         self.deployment = deployment
+        self.knowledge = knowledge
         self.plan = deployment.plan
         self.pools = pools
 
@@ -104,3 +112,44 @@ class PlanCase:
         if not self.pools:
             raise UnknownFact("parallelism", "the plan states no pool", "state parallelism or pools")
         return self.pools[0]
+
+
+class GroupCase:
+    """Pools that serve one model together, of one deployment or of several (under the first alternative of each).
+
+    ``joined_by``: what says that they belong together; "" where one object holds them.
+    """
+
+    def __init__(self, group: RoleGroup, pools: tuple[PoolCase, ...]) -> None:
+        self.name = group.name
+        self.joined_by = group.joined_by
+        self.pools = pools
+
+    def of_role(self, role: Role) -> tuple[PoolCase, ...]:
+        return tuple(case for case in self.pools if case.pool.role is role)
+
+
+class WorkspaceCase:
+    """Everything of a run: its deployments, the groups among them, and the Kubernetes objects of all its files.
+
+    ``complete``: the run is said to hold every file. Only then does it follow from the absence of an object that there is none.
+    """
+
+    def __init__(
+        self, deployments: tuple[Deployment, ...], objects: RunObjects, groups: tuple[GroupCase, ...], complete: bool
+    ) -> None:
+        self.deployments = deployments
+        self.objects = objects
+        self.groups = groups
+        self.complete = complete
+
+    @cached_property
+    def pods(self) -> tuple[tuple[Deployment, Pool, Pod], ...]:
+        """Every pod template that runs an engine, with the pool of its first engine."""
+        found: dict[int, tuple[Deployment, Pool, Pod]] = {}
+        for deployment in self.deployments:
+            for pool in deployment.pools:
+                pod = pool.containers[0].pod if pool.containers else None
+                if pod is not None:
+                    found.setdefault(id(pod.node), (deployment, pool, pod))
+        return tuple(found.values())

@@ -28,8 +28,10 @@ class Config(NamedTuple):
     """What an organization sets. ``select`` and ``ignore`` are code prefixes; an empty ``select`` is every rule of the
     ``profile``.
 
-    ``engine_versions``: engine name → version, for images whose tag does not say it. ``model_configs``: model id → path of
-    a ``config.json``. ``complete``: the run holds every file, so absence may be concluded from.
+    ``labels``: ``label=value`` (or a label, whatever its value) of nodes → their accelerator; ``resource_profiles``: the same
+    for profiles of KubeAI. ``engine_versions``: engine name → version, for images whose tag does not say it.
+    ``model_configs``: model id → path of a ``config.json``. ``complete``: the run holds every file, so absence may be
+    concluded from.
     """
 
     profile: str = "default"
@@ -38,6 +40,8 @@ class Config(NamedTuple):
     severity: Mapping[str, Severity] = {}
     fail_on: Severity = Severity.ERROR
     default_accelerator: str | None = None
+    labels: Mapping[str, str] = {}
+    resource_profiles: Mapping[str, str] = {}
     engine_versions: Mapping[str, str] = {}
     exclude: tuple[str, ...] = ()
     force_exclude: bool = False
@@ -126,6 +130,8 @@ def from_mapping(raw: Mapping[str, Any], path: str) -> Config:
         severity={code: SEVERITIES[level] for code, level in raw.get("severity", {}).items()},
         fail_on=SEVERITIES[raw.get("fail_on", "error")],
         default_accelerator=raw.get("default_accelerator"),
+        labels=dict(raw.get("labels", {})),
+        resource_profiles=dict(raw.get("resource_profiles", {})),
         engine_versions=dict(raw.get("engine_versions", {})),
         exclude=codes("exclude"),
         force_exclude=bool(raw.get("force_exclude", False)),

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from difflib import get_close_matches
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from servelint.errors import ConfigError
 from servelint.finding import ReadError
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from servelint.source.reader import decode, read_text
 from servelint.source.scalars import core_value
+
+if TYPE_CHECKING:
+    from servelint.source.nodes import Document
 
 
 def _plain(node: Node | None) -> Any:
@@ -23,12 +26,12 @@ def _plain(node: Node | None) -> Any:
     return core_value(node) if isinstance(node, ScalarNode) else None
 
 
-def _check(content: Any, path: str, document: Any) -> None:
+def _check(content: Any, path: str, document: Document | None, schema: str = "config") -> None:
     from jsonschema import Draft202012Validator
 
     from servelint_schemas import load
 
-    errors = sorted(Draft202012Validator(load("config")).iter_errors(content), key=lambda e: [str(p) for p in e.absolute_path])
+    errors = sorted(Draft202012Validator(load(schema)).iter_errors(content), key=lambda e: [str(p) for p in e.absolute_path])
     if not errors:
         return
     error = errors[0]
@@ -40,21 +43,12 @@ def _check(content: Any, path: str, document: Any) -> None:
         near = get_close_matches(unknown, known, 1)
         message = f"unknown key {unknown!r}" + (f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}")
         steps.append(unknown)
-    line = 0
-    if document is not None:
-        node = document.get(*steps)
-        if node is not None:
-            line = document.source.position(node.span.start).line
-    raise ConfigError(message, path, line)
+    raise ConfigError(message, path, _line(document, *steps))
 
 
 def read_config(path: str) -> dict[str, Any]:
     """The checked content of a configuration file; raises :class:`ConfigError`."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except OSError as error:
-        raise ConfigError(f"cannot be read: {error.strerror or error}", path) from error
+    data = _bytes(path)
     if path.endswith(".toml"):
         from tomllib import TOMLDecodeError, loads
 
@@ -64,14 +58,49 @@ def read_config(path: str) -> dict[str, Any]:
             raise ConfigError(str(error), path) from error
         _check(content, path, None)
         return dict(content)
+    document = _document(path, data)
+    content = _plain(document.root) if document is not None else None
+    content = {} if content is None else content
+    _check(content, path, document)
+    return dict(content)
+
+
+def read_knowledge(path: str) -> dict[str, Any]:
+    """The checked content of a knowledge file (docs/knowledge.md); raises :class:`ConfigError`."""
+    document = _document(path, _bytes(path))
+    content = _plain(document.root) if document is not None else None
+    if document is None or not isinstance(content, dict):
+        raise ConfigError("a knowledge file is a mapping: `servelint schema knowledge` prints its schema", path)
+    _check(content, path, document, "knowledge")
+    names = [entry["step"] for entry in content.get("order", ())]
+    for index, entry in enumerate(content.get("order", ())):
+        for other in entry.get("after", ()):
+            # A file that extends the built-in one may build on its steps, which only the rules know.
+            if other not in names and "extends" not in content:
+                reason = f"step {entry['step']!r} stands after {other!r}, which is no step"
+                raise ConfigError(reason, path, _line(document, "order", index))
+    return content
+
+
+def _bytes(path: str) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError as error:
+        raise ConfigError(f"cannot be read: {error.strerror or error}", path) from error
+
+
+def _document(path: str, data: bytes) -> Document | None:
     source = decode(path, data)
     if isinstance(source, ReadError):
         raise ConfigError(source.message, path, source.line)
     result = read_text(source)
     if result.errors:
         raise ConfigError(result.errors[0].message, path, result.errors[0].line)
-    document = result.documents[0] if result.documents else None
-    content = _plain(document.root) if document is not None else None
-    content = {} if content is None else content
-    _check(content, path, document)
-    return dict(content)
+    return result.documents[0] if result.documents else None
+
+
+def _line(document: Document | None, *steps: str | int) -> int:
+    """The line of what stands at ``steps``; 0 where nothing does."""
+    node = document.get(*steps) if document is not None else None
+    return document.source.position(node.span.start).line if document is not None and node is not None else 0

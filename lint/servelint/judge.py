@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.case import ContainerCase, DeploymentCase, PlanCase, PoolCase
+from servelint.case import ContainerCase, DeploymentCase, GroupCase, PlanCase, PoolCase
 from servelint.errors import RuleError
 from servelint.facts import FactState, UnknownFact
 from servelint.finding import Finding, NotChecked, Severity, Verdict
@@ -16,10 +16,12 @@ from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
+    from servelint.case import WorkspaceCase
     from servelint.config import Config
     from servelint.deployment import Deployment, Pool
+    from servelint.formats.role_groups import RoleGroup
 
 
 class Said(NamedTuple):
@@ -61,7 +63,9 @@ def _applies(rule: Rule, deployment: Deployment, pool: Pool | None) -> bool:
     return not rule.engines or engine in rule.engines
 
 
-def _subjects(rule: Rule, deployment: Deployment, cases: dict[str, list[PoolCase]]) -> Iterator[tuple[str, list[Any]]]:
+def _subjects(
+    rule: Rule, deployment: Deployment, cases: dict[str, list[PoolCase]], knowledge: Mapping[str, Any] | None
+) -> Iterator[tuple[str, list[Any]]]:
     """(pool name, the cases of one subject): one per container, pool or deployment that the rule applies to."""
     if rule.scope in (Scope.POOL, Scope.CONTAINER):
         for pool in deployment.pools:
@@ -80,7 +84,7 @@ def _subjects(rule: Rule, deployment: Deployment, cases: dict[str, list[PoolCase
     if rule.scope is Scope.DEPLOYMENT:
         yield "", [DeploymentCase(deployment, first)]
     elif rule.scope is Scope.PLAN and deployment.plan is not None:
-        yield "", [PlanCase(deployment, first)]
+        yield "", [PlanCase(deployment, first, knowledge)]
 
 
 def _worst(verdicts: list[tuple[Verdict, str]]) -> list[Verdict]:
@@ -97,32 +101,83 @@ def _worst(verdicts: list[tuple[Verdict, str]]) -> list[Verdict]:
     return kept
 
 
-def judge(deployment: Deployment, rules: Iterable[Rule]) -> Judgement:
-    """Every verdict of ``rules`` on ``deployment``, and what could not be evaluated."""
+class _Missing:
+    """Rules that an unknown fact stopped, by the fact."""
+
+    def __init__(self) -> None:
+        self._codes: dict[tuple[str, str, str], list[str]] = {}
+
+    def add(self, unknown: UnknownFact, rule: Rule) -> None:
+        codes = self._codes.setdefault((unknown.fact, unknown.reason, unknown.remedy), [])
+        if rule.code not in codes:
+            codes.append(rule.code)
+
+    def not_checked(self, path: str, deployment: str) -> list[NotChecked]:
+        found = self._codes.items()
+        return [NotChecked(path, deployment, tuple(codes), fact, reason, remedy) for (fact, reason, remedy), codes in found]
+
+
+def _verdicts(rule: Rule, case: Any, subject: str, missing: _Missing) -> Iterator[Verdict]:
+    """What the rule says of one case."""
+    try:
+        yield from rule.check(case)
+    except UnknownFact as unknown:
+        missing.add(unknown, rule)
+    except Exception as error:
+        # An organization's rule may raise anything; without its name nobody could tell whose it is.
+        sentence = f"rule {rule.code} ({rule.origin}) failed on {subject}: {type(error).__name__}: {error}"
+        raise RuleError(sentence) from error
+
+
+def judge(deployment: Deployment, rules: Iterable[Rule], knowledge: Mapping[str, Any] | None = None) -> Judgement:
+    """Every verdict of ``rules`` on ``deployment``, and what could not be evaluated. ``knowledge``: see :class:`PlanCase`."""
     cases = {pool.name: pool_cases(pool, deployment) for pool in deployment.pools}
     said: list[Said] = []
-    missing: dict[tuple[str, str, str], list[str]] = {}
+    missing = _Missing()
     for rule in rules:
-        for pool_name, subjects in _subjects(rule, deployment, cases):
+        for pool_name, subjects in _subjects(rule, deployment, cases, knowledge):
             verdicts: list[tuple[Verdict, str]] = []
             for case in subjects:
                 name = case.accelerator.name if len(subjects) > 1 else ""
-                try:
-                    verdicts += [(verdict, name) for verdict in rule.check(case)]
-                except UnknownFact as unknown:
-                    codes = missing.setdefault((unknown.fact, unknown.reason, unknown.remedy), [])
-                    if rule.code not in codes:
-                        codes.append(rule.code)
-                except Exception as error:
-                    # An organization's rule may raise anything; without its name nobody could tell whose it is.
-                    sentence = f"rule {rule.code} ({rule.origin}) failed on {deployment.name}: {type(error).__name__}: {error}"
-                    raise RuleError(sentence) from error
+                verdicts += [(verdict, name) for verdict in _verdicts(rule, case, deployment.name, missing)]
             said += [Said(rule, verdict, deployment.name, pool_name) for verdict in _worst(verdicts)]
-    path = deployment.document.source.path
-    unevaluated = [
-        NotChecked(path, deployment.name, tuple(codes), fact, reason, remedy) for (fact, reason, remedy), codes in missing.items()
-    ]
-    return Judgement(said, unevaluated)
+    return Judgement(said, missing.not_checked(deployment.document.source.path, deployment.name))
+
+
+TOGETHER = frozenset((Scope.GROUP, Scope.WORKSPACE))
+"""The scopes that are judged once all files are read."""
+
+
+def group_case(group: RoleGroup) -> GroupCase:
+    return GroupCase(group, tuple(pool_cases(pool, deployment)[0] for deployment, pool in group.members))
+
+
+def judge_group(group: GroupCase, rules: Iterable[Rule]) -> Judgement:
+    """Every verdict of ``rules`` on pools that belong together, and what could not be evaluated."""
+    said: list[Said] = []
+    missing = _Missing()
+    members = [case.deployment for case in group.pools]
+    for rule in rules:
+        if any(_applies(rule, case.deployment, case.pool) for case in group.pools):
+            verdicts = _verdicts(rule, group, group.name, missing)
+            said += [Said(rule, verdict, _owner(verdict, members) or group.name, "") for verdict in verdicts]
+    return Judgement(said, missing.not_checked(members[0].document.source.path, group.name))
+
+
+def judge_workspace(workspace: WorkspaceCase, rules: Iterable[Rule]) -> Judgement:
+    """Every verdict of ``rules`` on the whole of a run, and what could not be evaluated."""
+    said: list[Said] = []
+    missing = _Missing()
+    for rule in rules:
+        verdicts = _verdicts(rule, workspace, "the files of the run", missing)
+        said += [Said(rule, verdict, _owner(verdict, workspace.deployments), "") for verdict in verdicts]
+    return Judgement(said, missing.not_checked(workspace.deployments[0].document.source.path, ""))
+
+
+def _owner(verdict: Verdict, deployments: Iterable[Deployment]) -> str:
+    """The name of the deployment whose document the verdict points into; "" where it is none's, or several share it."""
+    names = {each.name for each in deployments if each.document is verdict.place.document}
+    return names.pop() if len(names) == 1 else ""
 
 
 def _pointer_identity(pointer: str) -> str:

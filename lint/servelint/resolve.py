@@ -45,6 +45,12 @@ def _version(pool: Pool, config: Config) -> Fact[Any]:
 
 
 def _accelerator(pool: Pool, config: Config) -> Fact[Any]:
+    if pool.accelerator.state is FactState.UNKNOWN and (config.labels or config.resource_profiles):
+        from servelint import placement_names  # lazy: few configurations explain names of their own
+
+        named = placement_names.accelerator(pool, config)
+        if named is not None:
+            return named
     if not _missing(pool.accelerator):
         return pool.accelerator
     name = pool.accelerator.name

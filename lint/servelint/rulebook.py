@@ -20,8 +20,9 @@ class Scope(Enum):
 
     CONTAINER: a :class:`servelint.deployment.Container` with a recognised engine process, in a :class:`ContainerCase`.
     POOL: a :class:`servelint.case.PoolCase`. DEPLOYMENT: a :class:`servelint.case.DeploymentCase`.
-    PLAN: a :class:`servelint.case.PlanCase`, for native plans. DOCUMENT rules are said by the reader and the schemas
-    and have no function to run.
+    PLAN: a :class:`servelint.case.PlanCase`, for native plans. GROUP: a :class:`servelint.case.GroupCase`, the pools that
+    serve one model together, of all files of a run. WORKSPACE: a :class:`servelint.case.WorkspaceCase`, everything of a run,
+    once. DOCUMENT rules are said by the reader and the schemas and have no function to run.
     """
 
     DOCUMENT = "document"
@@ -29,6 +30,7 @@ class Scope(Enum):
     POOL = "pool"
     DEPLOYMENT = "deployment"
     PLAN = "plan"
+    GROUP = "group"
     WORKSPACE = "workspace"
 
 

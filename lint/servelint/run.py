@@ -2,34 +2,34 @@
 
 from __future__ import annotations
 
+from functools import cache
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from servelint import judge
 from servelint.config import Config
 from servelint.errors import UsageError
-from servelint.facts import Place
-from servelint.finding import Finding, NotChecked, ReadError, Verdict
+from servelint.file_lint import Lint, chosen, document_rule, lint_text, unreadable, unsuppressed
+from servelint.finding import Finding, NotChecked, ReadError
 from servelint.plugins import Registry, registry
 from servelint.records import NamedTuple
-from servelint.resolve import complete
-from servelint.source.reader import decode, haystack, read_text
-from servelint.source.text import SourceText, Span
+from servelint.source.reader import decode, haystack
+from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from servelint.case import GroupCase
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Deployment
-    from servelint.rulebook import Rule
-    from servelint.source.nodes import Comment, Document
+    from servelint.formats.run_objects import RunObjects
 
     Lookup = Callable[[str], Architecture | None]
 
 
 class Report(NamedTuple):
     """What a run found. ``findings`` are sorted by path, then worst first, then place. ``fatal``: sentences about named
-    inputs that could not be read at all. ``rules``: how many rules were run."""
+    inputs that could not be read at all. ``rules``: how many rules were run. ``state``: for :func:`lint_again`."""
 
     findings: tuple[Finding, ...]
     not_checked: tuple[NotChecked, ...]
@@ -40,39 +40,28 @@ class Report(NamedTuple):
     rules: int
     sources: Mapping[str, SourceText]
     fatal: tuple[str, ...] = ()
+    state: _State | None = None
 
 
 class Session(NamedTuple):
-    """What stays the same over the lints of one run: configuration, plugins and the way to look up a model."""
+    """What stays the same over the lints of one run: configuration, plugins, the way to look up a model, and the content of the
+    organization's knowledge file."""
 
     config: Config
     registry: Registry
     lookup: Lookup
+    knowledge: Mapping[str, Any] | None = None
 
 
-class _Reading:
-    """The surroundings a format recognises a document in; collects what it reports."""
+class _State(NamedTuple):
+    """What a run read and made of each file, for a run on the same files with some of them changed.
 
-    def __init__(self, session: Session) -> None:
-        self.engines = session.registry.engines
-        self.documents: Sequence[Document] = ()
-        self.problems: list[tuple[str, Verdict, str]] = []
+    ``judged``: the groups of pools that were judged, with what was said, by what they consist of.
+    """
 
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict, deployment))
-
-
-class _Lint:
-    """One file's lint: everything of it before the files are put together."""
-
-    def __init__(self) -> None:
-        self.said: list[judge.Said] = []
-        self.not_checked: list[NotChecked] = []
-        self.errors: list[ReadError] = []
-        self.deployments: list[Deployment] = []
-        self.documents = 0
-        self.findings: list[Finding] = []
-        self.codes: set[str] = set()
+    lints: tuple[Lint, ...]
+    objects: RunObjects | None
+    judged: dict[tuple[object, ...], tuple[GroupCase, judge.Judgement]]
 
 
 def model_lookup(config: Config) -> Lookup:
@@ -95,7 +84,7 @@ def model_lookup(config: Config) -> Lookup:
                 return cached
         return models.find(model)
 
-    return lookup
+    return cache(lookup)  # the deployments of a repository serve few models
 
 
 def open_session(config: Config) -> Session:
@@ -106,103 +95,12 @@ def open_session(config: Config) -> Session:
         for prefix in prefixes:
             if not any(code.startswith(prefix) for code in known) and plugins.rule(prefix) is None:
                 raise UsageError(f"{option}: no rule has the code or prefix {prefix!r}; `servelint rules` lists them")
-    return Session(config, plugins, model_lookup(config))
+    knowledge = None
+    if config.knowledge is not None:
+        from servelint.config_file import read_knowledge  # lazy: few organizations have principles of their own
 
-
-def _document_rule(session: Session, code: str) -> Rule:
-    rule = session.registry.rule(code)
-    if rule is None:
-        raise LookupError(f"a format reported {code}, which no plugin defines")
-    return rule
-
-
-def _unreadable(source: SourceText, error: ReadError, documents: Sequence[Document]) -> Verdict:
-    """A read error as a verdict, placed where it says."""
-    from servelint.source.nodes import Document  # already loaded by the reader
-
-    starts = source.line_starts
-    line = min(max(error.line, 1), len(starts))
-    begin = min(starts[line - 1] + max(error.column, 1) - 1, len(source.text))
-    document = Document(source, len(documents), None, Span(begin, begin))
-    place = Place(document, Span(begin, min(begin + 1, len(source.text))))
-    return Verdict(place, error.message, key=f"document {len(documents)}")
-
-
-def _suppress(
-    lint: _Lint, source: SourceText, documents: Sequence[Document], comments: Sequence[Comment], session: Session
-) -> None:
-    """Drops suppressed findings and reports the suppressions that cover nothing."""
-    if "servelint:" not in source.text:
-        return
-    from servelint.suppression import suppressions  # lazy: few files have any
-
-    every = suppressions(source, documents, comments)
-    used: set[tuple[int, str]] = set()
-    kept = []
-    for finding in lint.findings:
-        covering = [i for i, s in enumerate(every) if s.covers(finding)]
-        used.update((i, finding.code) for i in covering)
-        if not covering:
-            kept.append(finding)
-    lint.findings = kept
-    rule = session.registry.rule("DOC104")
-    if rule is None or not session.config.selects("DOC104"):
-        return
-    unchecked = {code for item in lint.not_checked for code in item.codes}
-    said = []
-    for i, suppression in enumerate(every):
-        document = suppression.document or (documents[0] if documents else None)
-        if document is None:
-            continue
-        reasons = [suppression.problem] if suppression.problem else []
-        for code in suppression.codes:
-            if (i, code) in used or code in unchecked:
-                continue
-            if session.registry.rule(code) is None:
-                reasons.append(f"there is no rule {code}")
-            elif code in lint.codes:
-                reasons.append(f"{code} finds nothing here")
-        said += [
-            judge.Said(rule, Verdict(Place(document, suppression.comment.span), reason, key=reason), "", "") for reason in reasons
-        ]
-    lint.findings += judge.findings(said, session.config)
-
-
-def _lint_text(source: SourceText, session: Session) -> _Lint:
-    lint = _Lint()
-    config, plugins = session.config, session.registry
-    result = read_text(source)
-    lint.documents = len(result.documents)
-    reading = _Reading(session)
-    reading.documents = result.documents
-    stated: list[Deployment] = []
-    words = source.text.lower()
-    formats = plugins.formats_for(words.encode("utf-8", "surrogatepass"))
-    for document in result.documents:
-        for fmt in formats:
-            stated += fmt.recognise(document, reading)
-    engines = {engine.name: engine for engine in plugins.engines}
-    for deployment in stated:
-        completed = complete(deployment, config, engines, session.lookup)
-        lint.deployments.append(completed)
-        rules = plugins.rules_for(judge.scopes_of(completed), words, config)
-        lint.codes.update(rule.code for rule in rules)
-        judgement = judge.judge(completed, rules)
-        lint.said += judgement.said
-        lint.not_checked += judgement.not_checked
-    # A file none of whose documents is ours is none of our business, broken or not.
-    ours = bool(stated) or bool(reading.problems)
-    if ours or (result.errors and not result.documents):
-        lint.errors += result.errors
-        for error in result.errors:
-            reading.problem("DOC101", _unreadable(source, error, result.documents))
-    for code, verdict, name in reading.problems:
-        if config.selects(code):
-            lint.codes.add(code)
-            lint.said.append(judge.Said(_document_rule(session, code), verdict, name, ""))
-    lint.findings = judge.findings(lint.said, config)
-    _suppress(lint, source, result.documents, result.comments, session)
-    return lint
+        knowledge = read_knowledge(config.knowledge)
+    return Session(config, plugins, model_lookup(config), knowledge)
 
 
 def _order(finding: Finding) -> tuple[str, int, int, int, str, str]:
@@ -210,28 +108,119 @@ def _order(finding: Finding) -> tuple[str, int, int, int, str, str]:
     return (finding.path, -finding.severity, place.document.index, place.span.start, finding.code, finding.identity)
 
 
-def lint_texts(sources: Iterable[SourceText], session: Session) -> Report:
-    """The report on texts already read: the same texts give the same report, in the same order."""
-    lints = []
-    texts = {}
-    for source in sources:
-        texts[source.path] = source
-        lints.append(_lint_text(source, session))
-    codes: set[str] = set().union(*(lint.codes for lint in lints))
+def lint_texts(sources: Iterable[SourceText], session: Session, beside: Sequence[SourceText] = ()) -> Report:
+    """The report on texts already read: the same texts give the same report, in the same order.
+
+    ``beside``: files of the run that no format is asked about; what they define is joined by name where something refers to it.
+    """
+    every = tuple(sources)
+    objects = None
+    if len(every) + len(beside) > 1:
+        from servelint.formats.run_objects import RunObjects  # lazy: a run of one file joins nothing
+
+        objects = RunObjects(every, beside)
+    for source in beside:
+        session.registry.rules_for(judge.TOGETHER, source.text.lower(), session.config)  # loads the rules that it may concern
+    return _report(_State(tuple(lint_text(source, session, objects) for source in every), objects, {}), session)
+
+
+def lint_again(report: Report, changed: Mapping[str, SourceText], session: Session) -> Report:
+    """The report on the same files, with those of ``changed`` in place of what they were.
+
+    Only they are linted anew, and the files that asked for an object which one of them defines or defined.
+    """
+    state = report.state
+    if state is None:
+        return lint_texts(changed.values(), session)
+    keys: set[tuple[str, str]] = set()
+    objects = state.objects
+    if objects is not None:
+        from servelint.formats.run_objects import keys_of
+
+        for path, source in changed.items():
+            keys |= keys_of(source) | (keys_of(report.sources[path]) if path in report.sources else set())
+        objects = objects.with_changed(changed)
+    lints = tuple(
+        lint_text(changed.get(lint.source.path, lint.source), session, objects)
+        if lint.source.path in changed or lint.asked & keys
+        else lint
+        for lint in state.lints
+    )
+    again = _report(_State(lints, objects, state.judged), session)
+    return again._replace(files=max(report.files, again.files), fatal=report.fatal)
+
+
+def _judged_together(state: _State, session: Session) -> tuple[judge.Judgement, set[str]]:
+    """What the rules say that are judged on all files together, and their codes."""
+    deployments = tuple(deployment for lint in state.lints for deployment in lint.deployments)
+    rules = chosen(session, judge.TOGETHER, "") if deployments else []
+    if not rules:
+        return judge.Judgement([], []), set()
+    from servelint.case import WorkspaceCase
+    from servelint.formats import role_groups  # lazy: most runs have no such rule
+    from servelint.formats.run_objects import RunObjects
+    from servelint.rulebook import Scope
+
+    objects = state.objects or RunObjects([lint.source for lint in state.lints])
+    on_groups = [rule for rule in rules if rule.scope is Scope.GROUP]
+    groups: list[GroupCase] = []
+    said: list[judge.Said] = []
+    not_checked: list[NotChecked] = []
+    for group in role_groups.groups_of(deployments, objects):
+        key = (*(id(pool) for _, pool in group.members), group.name, group.joined_by, *(rule.code for rule in on_groups))
+        if key not in state.judged:  # the case keeps its pools, so that no other can have their id
+            case = judge.group_case(group)
+            state.judged[key] = case, judge.judge_group(case, on_groups)
+        case, judgement = state.judged[key]
+        groups.append(case)
+        said += judgement.said
+        not_checked += judgement.not_checked
+    workspace = WorkspaceCase(deployments, objects, tuple(groups), session.config.complete)
+    judgement = judge.judge_workspace(workspace, [rule for rule in rules if rule.scope is Scope.WORKSPACE])
+    return judge.Judgement([*said, *judgement.said], [*not_checked, *judgement.not_checked]), {rule.code for rule in rules}
+
+
+def _report(state: _State, session: Session) -> Report:
+    """The report on files that were linted, with what is said on them together."""
+    together, ran = _judged_together(state, session)
+    said: dict[str, list[judge.Said]] = {}
+    for each in together.said:
+        said.setdefault(each.verdict.place.document.source.path, []).append(each)
+    lints = list(state.lints)
+    paths = {lint.source.path for lint in lints}
+    lints += [Lint(each[0].verdict.place.document.source) for path, each in said.items() if path not in paths]
+    findings: list[Finding] = []
+    for lint in lints:
+        # That such a rule finds nothing in a file says little where its other files are not at hand.
+        codes = lint.codes | ran if session.config.complete else lint.codes
+        found = lint.findings(said.get(lint.source.path, ()), session.config)
+        findings += unsuppressed(lint, found, codes, (*lint.not_checked, *together.not_checked), session)
+    every = ran.union(*(lint.codes for lint in lints))
     return Report(
-        tuple(sorted((f for lint in lints for f in lint.findings), key=_order)),
-        tuple(n for lint in lints for n in lint.not_checked if n.codes),
+        tuple(sorted(findings, key=_order)),
+        tuple(n for n in (*(n for lint in lints for n in lint.not_checked), *together.not_checked) if n.codes),
         tuple(e for lint in lints for e in lint.errors),
-        len(lints),
+        len(state.lints),
         sum(lint.documents for lint in lints),
         tuple(d for lint in lints for d in lint.deployments),
-        len(codes),
-        texts,
+        len(every),
+        {lint.source.path: lint.source for lint in lints},
+        state=state,
     )
 
 
-def lint_paths(paths: Sequence[str], session: Session, *, stdin: bytes | None = None, stdin_filename: str = "<stdin>") -> Report:
+def lint_paths(
+    paths: Sequence[str],
+    session: Session,
+    *,
+    stdin: bytes | None = None,
+    stdin_filename: str = "<stdin>",
+    by_template: bool = False,
+) -> Report:
     """Reads the files that ``paths`` stand for (``-``: the bytes ``stdin``) and lints them.
+
+    ``by_template``: what ``helm template`` rendered into ``stdin`` is reported under the paths of its templates, with the
+    lines of ``stdin``; such a report's edits fit no file.
 
     A file without any needle of a format is dismissed unread. What cannot be read is an error and a finding; where nothing
     that was named could be read, ``fatal`` says so.
@@ -240,6 +229,7 @@ def lint_paths(paths: Sequence[str], session: Session, *, stdin: bytes | None = 
 
     found = discovery.find([p for p in paths if p != discovery.STDIN], session.config)
     texts: list[SourceText] = []
+    beside: list[SourceText] = []
     garbled: dict[str, SourceText] = {}
     errors = list(found.errors)
     files = 0
@@ -251,17 +241,24 @@ def lint_paths(paths: Sequence[str], session: Session, *, stdin: bytes | None = 
             errors.append(data)
             continue
         files += 1
-        if not session.registry.formats_for(haystack(data)):
+        words = haystack(data)
+        if not session.registry.formats_for(words):
+            if b"apiversion" in words and isinstance(other := decode(path, data), SourceText):
+                beside.append(other)  # read only if it may define an object that one of the others refers to
             continue
         source = decode(path, data)
         if isinstance(source, ReadError):
             errors.append(source)
             garbled[path] = SourceText(path, data.decode("utf-8", "replace"))  # so that the error keeps its line
+        elif by_template and data is stdin and b"# Source:" in data:
+            from servelint.source import rendered  # lazy: only for rendered charts
+
+            texts += rendered.parts(source)
         else:
             texts.append(source)
-    report = lint_texts(texts, session)
-    unread = [_unreadable(garbled.get(error.path, SourceText(error.path, "")), error, ()) for error in errors]
-    rule = _document_rule(session, "DOC101")
+    report = lint_texts(texts, session, beside if texts else ())
+    unread = [unreadable(garbled.get(error.path, SourceText(error.path, "")), error, ()) for error in errors]
+    rule = document_rule(session, "DOC101")
     said = [judge.Said(rule, verdict, "", "") for verdict in unread if session.config.selects("DOC101")]
     return report._replace(
         findings=tuple(sorted((*report.findings, *judge.findings(said, session.config)), key=_order)),

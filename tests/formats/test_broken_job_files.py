@@ -58,6 +58,9 @@ class Reading:
         self.engines = tuple(servelint_engines())
         self.documents = documents
 
+    def elsewhere(self, kind: str, name: str) -> None:
+        return None
+
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         assert code.startswith("DOC")
 

@@ -31,6 +31,9 @@ class Reading:
         self.documents = documents
         self.problems: list[tuple[str, Verdict]] = []
 
+    def elsewhere(self, kind: str, name: str) -> None:
+        return None
+
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         self.problems.append((code, verdict))
 
@@ -219,12 +222,17 @@ def test_a_program_of_its_own_is_known_by_framework_model_and_gpus() -> None:
 @pytest.mark.parametrize(
     ("args", "rest"),
     [
-        ("python3 -m dynamo.mocker --model-path a/b", "resources: {limits: {gpu: 1}}"),
         ("python3 router.py --model a/b", "replicas: 1"),
     ],
 )
-def test_simulators_and_workers_without_gpus_are_none_of_ours(args: str, rest: str) -> None:
+def test_workers_without_gpus_are_none_of_ours(args: str, rest: str) -> None:
     assert recognise(graph(own(args, rest))) == []
+
+
+def test_the_simulator_is_named() -> None:
+    [deployment] = recognise(graph(own("python3 -m dynamo.mocker --model-path a/b", "resources: {limits: {gpu: 1}}")))
+    [pool] = deployment.pools
+    assert (pool.engine.value, pool.model.value, pool.containers[0].command) == ("dynamo-mocker", "a/b", None)
 
 
 # v1beta1 and configuration files

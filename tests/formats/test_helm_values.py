@@ -186,13 +186,16 @@ def test_devices_by_the_type_of_accelerator(accelerator: str, resource: str, gpu
     assert (pool.gpu_resource, pool.gpus_per_node.get(None)) == (resource, gpus)
 
 
-def test_simulators_and_phases_that_are_not_created_are_left_out() -> None:
+def test_simulators_are_named_and_phases_that_are_not_created_are_left_out() -> None:
     text = (
         "modelArtifacts: {name: random, uri: 'hf://random'}\n"
         "decode: {containers: [{image: 'ghcr.io/llm-d/llm-d-inference-sim:v0.3.0', modelCommand: imageDefault}]}\n"
         "prefill: {create: false, containers: [{image: 'ghcr.io/llm-d/llm-d:v0.4.0', modelCommand: vllmServe}]}\n"
     )
-    assert recognise(text) == []
+    [deployment] = recognise(text)
+    [pool] = deployment.pools
+    assert pool.engine.value == "llm-d-inference-sim"
+    assert pool.containers[0].command is None, "no rule about an engine's options is to read it"
 
 
 # other charts

@@ -71,8 +71,11 @@ def test_a_pinned_image_and_fixed_replicas() -> None:
     assert "pvc://weights/house-model" in pool.model.reason
 
 
-def test_only_models_of_vllm_are_read() -> None:
-    assert "gemma-ollama" not in fixture("models.yaml")
+def test_ollama_is_named_and_its_options_are_not_read() -> None:
+    pool = fixture("models.yaml")["gemma-ollama"]
+    assert pool.engine.value == "ollama"
+    assert pool.containers[0].command is None
+    assert pool.tensor.state is FactState.UNKNOWN
 
 
 def test_a_cached_model_keeps_its_name_and_a_profile_names_only_its_vendor() -> None:

@@ -19,6 +19,7 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.finding import Verdict
+    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "kubernetes"
 
@@ -29,6 +30,10 @@ class Reading:
     def __init__(self) -> None:
         self.engines = (Vllm(),)
         self.problems: list[tuple[str, Verdict]] = []
+        self.documents: tuple[Document, ...] = ()
+
+    def elsewhere(self, kind: str, name: str) -> None:
+        return None
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         self.problems.append((code, verdict))

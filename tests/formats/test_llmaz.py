@@ -95,8 +95,10 @@ def test_the_backends_that_llmaz_comes_with(backend: str, engine: str) -> None:
 
 
 @pytest.mark.parametrize("backend", ["llamacpp", "ollama"])
-def test_backends_that_are_no_engine_of_ours(backend: str) -> None:
-    assert playground(f"{{backendName: {backend}}}") == []
+def test_backends_whose_options_are_not_described(backend: str) -> None:
+    [pool] = playground(f"{{backendName: {backend}}}")
+    assert pool.engine.value == backend
+    assert pool.containers[0].command is None
 
 
 def test_a_service_is_a_group_of_pods() -> None:

@@ -50,6 +50,9 @@ class Reading:
         self.engines = tuple(servelint_engines())
         self.documents = documents
 
+    def elsewhere(self, kind: str, name: str) -> None:
+        return None
+
     def problem(self, code: str, verdict: Any, deployment: str = "") -> None:
         raise AssertionError(f"{code}: {verdict.label}")
 

@@ -25,6 +25,9 @@ class Reading:
         self.documents = documents
         self.problems: list[tuple[str, str]] = []
 
+    def elsewhere(self, kind: str, name: str) -> None:
+        return None
+
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         self.problems.append((code, verdict.label))
 
@@ -43,6 +46,9 @@ class VllmReading:
         self.engines = (Vllm(),)
         self.documents = documents
         self.problems: list[tuple[str, Verdict]] = []
+
+    def elsewhere(self, kind: str, name: str) -> None:
+        return None
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         self.problems.append((code, verdict))

@@ -118,3 +118,17 @@ def test_directives_and_document_ends() -> None:
     result = read(text)
     assert [d.root is not None for d in result.documents][:1] == [True]
     assert result.documents[-1].text_at("b") == "2"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "spec:\n  replicas: {{ .Values.replicas }}\n",
+        "{{- /* one\n  two */}}\n{{- if .Values.on }}\na: b\n{{- end }}\n",
+        "metadata:\n  {{- /* a comment\n     over two lines */}}\n  name: {{ .Release.Name }}\n",
+        "# head\n{% if x %}\na: b\n{% endif %}\n",
+    ],
+)
+def test_templates_are_said_to_be_templates(text: str) -> None:
+    result = read(text)
+    assert [error.message for error in result.errors][:1] == [TEMPLATE_MESSAGE]

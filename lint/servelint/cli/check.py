@@ -73,7 +73,8 @@ def run(arguments: list[str]) -> int:
 
     session = open_session(config)
     stdin = sys.stdin.buffer.read() if STDIN in paths else None
-    report = lint_paths(paths, session, stdin=stdin, stdin_filename=options.stdin_filename)
+    fixing = options.fix or options.diff
+    report = lint_paths(paths, session, stdin=stdin, stdin_filename=options.stdin_filename, by_template=not fixing)
     for sentence in report.fatal:
         output.say(sentence)
     if report.fatal:
@@ -82,11 +83,14 @@ def run(arguments: list[str]) -> int:
         return ERROR
     if not report.deployments and not report.findings:
         output.say(f"nothing was checked: {_nothing(report, paths)}")
-    if any(finding.proposals for finding in report.findings):
+    rendered = stdin is not None and len(paths) == 1 and bool(report.sources) and options.stdin_filename not in report.sources
+    if rendered and report.findings:
+        output.say("paths are those of the templates, lines those of the standard input")
+    elif any(finding.proposals for finding in report.findings):
         from servelint.fixes.verify import with_fixes  # lazy: only findings with proposals need it
 
         report = with_fixes(report, session)
-    if options.fix or options.diff:
+    if fixing:
         from servelint.cli.fixing import fix  # lazy, for the same reason
 
         report = fix(report, session, options, stdin)

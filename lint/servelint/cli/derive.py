@@ -31,7 +31,7 @@ def run(arguments: list[str]) -> int:
     from servelint.run import lint_paths, open_session
 
     stdin = sys.stdin.buffer.read() if STDIN in paths else None
-    report = lint_paths(paths, open_session(config), stdin=stdin, stdin_filename=options.stdin_filename)
+    report = lint_paths(paths, open_session(config), stdin=stdin, stdin_filename=options.stdin_filename, by_template=True)
     for error in report.errors:
         output.say(f"{error.path}:{error.line}: {error.message}" if error.line else f"{error.path}: {error.message}")
     if report.fatal:

@@ -28,7 +28,7 @@ WRAPPERS = frozenset(
         "sudo", "taskset", "time", "timeout", "tini", "unbuffer",
     )
 )  # fmt: skip
-"""Programs that run the one named behind their own options."""
+"""Programs that run the one named behind their own options; so do the entrypoint scripts of images."""
 _DEEPEST = 4  # shells within shells
 _LEFT = re.compile(r"\$\(([A-Za-z_]\w*)\)")
 
@@ -124,7 +124,7 @@ def _script_index(words: Sequence[Word | RawWord]) -> int | None:
         name = word.text.rpartition("/")[2]
         if name in SHELLS:
             return _option_c(words, index + 1)
-        if index == 0 and name not in WRAPPERS:
+        if index == 0 and name not in WRAPPERS and not name.endswith("entrypoint.sh"):
             return None
     return None
 

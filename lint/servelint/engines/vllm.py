@@ -28,7 +28,7 @@ class Vllm:
     """See :class:`servelint.engines.base.Engine`."""
 
     name = "vllm"
-    needles = (b"vllm", b"llm-d/llm-d")
+    needles = (b"vllm", b"llm-d/llm-d", b"--max-model-len")
 
     def owns_image(self, image: str) -> bool:
         return vllm_images.owns_image(image)
@@ -81,10 +81,13 @@ def _starts_itself(image: str, words: Sequence[Word]) -> bool:
     """The image's own entrypoint is vLLM's server, and ``words`` are its arguments rather than a program of their own.
 
     An image that is filled in later, or is nobody's known one, counts if its name or tag says vLLM and the arguments are
-    the engine's.
+    the engine's, or where two of them are vLLM's alone.
     """
     if not launching.are_arguments(words) or (words and launching.name_of(words[0]) == "vllm"):
         return False
     if vllm_images.owns_image(image):
         return True
-    return "vllm" in image.lower() and any(word.text.startswith(_TELLING) for word in words)
+    telling = {flag for word in words for flag in _TELLING if word.text.replace("_", "-").startswith(flag)}
+    if "vllm" in image.lower():
+        return bool(telling)
+    return len(telling) > 1 and "aphrodite" not in image.lower()  # a fork, which kept the options

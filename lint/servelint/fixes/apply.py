@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.fixes.verify import edited, with_fixes
 from servelint.records import NamedTuple
-from servelint.run import lint_texts
+from servelint.run import lint_again
 
 if TYPE_CHECKING:
     from servelint.finding import Edit, Finding, Fix
@@ -50,11 +50,11 @@ def fix_all(report: Report, session: Session, unsafe: bool) -> Applied:
         # Fixes verified alone may disagree together: then only the first of them is applied in this round.
         for attempt in (chosen, chosen[:1]):
             changed = edited(report.sources, [e for _, fix in attempt for e in fix.edits])
-            after = lint_texts({**report.sources, **changed}.values(), session)
+            after = lint_again(report, changed, session)
             gone = {f.identity for f, _ in attempt}
             if not gone & {f.identity for f in after.findings}:
                 break
         texts.update(changed)
         done += attempt
-        report = with_fixes(after._replace(fatal=report.fatal), session)
+        report = with_fixes(after, session)
     return Applied(report, texts, tuple(done))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Fix
-from servelint.run import lint_texts
+from servelint.run import lint_again
 from servelint.source.edits import apply
 
 if TYPE_CHECKING:
@@ -44,8 +44,8 @@ def verify(finding: Finding, proposal: Proposal, report: Report, session: Sessio
         return None  # overlapping edits: nothing that can be proven
     if not all(_unchanged_elsewhere(report.sources[path], text, proposal.edits) for path, text in changed.items()):
         return None
-    after = lint_texts(changed.values(), session)
-    before = {f.identity: f.severity for f in report.findings if f.path in changed}
+    after = lint_again(report, changed, session)
+    before = {f.identity: f.severity for f in report.findings}
     for other in after.findings:
         if other.identity == finding.identity:
             return None

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from servelint.deployment import Deployment
     from servelint.engines.base import Engine
     from servelint.finding import Verdict
-    from servelint.source.nodes import Document
+    from servelint.source.nodes import Document, Node
 
 
 # In a needle set: any needle of any engine, those of plugins included.
@@ -25,7 +25,13 @@ class Surroundings(Protocol):
 
     @property
     def documents(self) -> Sequence[Document]:
-        """Where objects that a document refers to by name are looked for: the documents of its file, and more where known."""
+        """The documents of the file: where objects that a document refers to by name are looked for first."""
+
+    def elsewhere(self, kind: str, name: str) -> tuple[Document, Node] | None:
+        """The object that is meant by ``kind`` and ``name`` in the other files of the run, with its document.
+
+        None where there is none, or where it cannot be told which of several is meant.
+        """
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         """Report a violation found while reading (DOC and schema rules)."""

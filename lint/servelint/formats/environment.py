@@ -10,6 +10,7 @@ from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
+    from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
 
@@ -38,22 +39,53 @@ class Environment(Mapping[str, Fact[str]]):
         return len(self._listed)
 
 
-def environment(document: Document, container: Node, given: Mapping[str, Fact[str]] | None = None) -> Environment:
+def environment(
+    document: Document,
+    container: Node,
+    given: Mapping[str, Fact[str]] | None = None,
+    surroundings: Surroundings | None = None,
+) -> Environment:
     """The container's environment. ``given``: what a controller puts in front of the container's own variables.
 
     ``$(NAME)`` in a value is replaced where NAME stands earlier in the list, as the kubelet does; ``$$`` is a ``$``.
+    ConfigMaps are looked up in ``surroundings``.
     """
     listed: dict[str, Fact[str]] = dict(given or {})
-    sources = [item for item in container.elements_at("envFrom") if item.get("configMapRef") or item.get("secretRef")]
-    open_reason = "it may come from envFrom, whose ConfigMap or Secret is not at hand" if sources else ""
+    open_reason = ""
+    for item in container.elements_at("envFrom"):
+        reference = item.get("configMapRef")
+        found = _config_map(reference, surroundings) if reference is not None else None
+        if found is not None:
+            listed.update(_entries(*found, item.text_at("prefix") or ""))
+        elif reference is not None or item.get("secretRef") is not None:
+            open_reason = "it may come from envFrom, whose ConfigMap or Secret is not at hand"
     for item in container.elements_at("env"):
         name = item.text_at("name")
         if name:
-            listed[name] = _variable(document, name, item, Environment(listed, open_reason))
+            listed[name] = _variable(document, name, item, Environment(listed, open_reason), surroundings)
     return Environment(listed, open_reason)
 
 
-def _variable(document: Document, name: str, item: Node, before: Environment) -> Fact[str]:
+def _config_map(reference: Node, surroundings: Surroundings | None) -> tuple[Document, Node] | None:
+    """The ConfigMap that ``reference`` names, with its document; None where it is not at hand."""
+    if surroundings is None:
+        return None
+    from servelint.formats import objects  # lazy: few containers take their variables from a ConfigMap
+
+    return objects.named(surroundings, "ConfigMap", reference.text_at("name") or "")
+
+
+def _entries(document: Document, config_map: Node, prefix: str) -> Iterator[tuple[str, Fact[str]]]:
+    for key, _, value in config_map.entries_at("data"):
+        if isinstance(value, ScalarNode):
+            label = f"env.{prefix}{key}"
+            yield (
+                prefix + key,
+                Fact.known(label, value.text, Origin(OriginKind.FILE, f"ConfigMap {key}", Place.of(document, value))),
+            )
+
+
+def _variable(document: Document, name: str, item: Node, before: Environment, surroundings: Surroundings | None) -> Fact[str]:
     label = f"env.{name}"
     value = item.get("value")
     if isinstance(value, ScalarNode):
@@ -66,6 +98,12 @@ def _variable(document: Document, name: str, item: Node, before: Environment) ->
             return Fact.unknown(label, f"its value refers to {unknown.fact.removeprefix('env.')}: {unknown.reason}", "", origin)
     place = Place.of(document, item)
     source = item.entries_at("valueFrom")
+    reference = item.get("valueFrom", "configMapKeyRef")
+    found = _config_map(reference, surroundings) if reference is not None else None
+    if found is not None and reference is not None:
+        entry = found[1].get("data", reference.text_at("key") or "")
+        if isinstance(entry, ScalarNode):
+            return Fact.known(label, entry.text, Origin(OriginKind.FILE, label, Place.of(found[0], entry)))
     if source:
         kind, _, node = source[0]
         what = node.text_at("name") or node.text_at("fieldPath") or node.text_at("resource") or ""

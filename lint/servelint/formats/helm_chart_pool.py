@@ -25,6 +25,7 @@ from servelint.formats.helm_chart_server import (
     inside,
     label_of,
     model,
+    script_of,
     starts_engine,
 )
 from servelint.formats.launches import Launch
@@ -66,7 +67,7 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
         if least.state is FactState.UNKNOWN and least.place is None and isinstance(other, MappingNode):
             least, most = _replicas(document, other)
     facts: dict[str, Fact[Any]] = {"replicas_min": least, "replicas_max": most}
-    if model(server) is None and not (command_of(node) and starts_engine(command_of(node))):
+    if model(server) is None and script_of(node) is None and not (command_of(node) and starts_engine(command_of(node))):
         facts["model"] = Fact.unknown("model.id", REASON, REMEDY)
     accelerator = _accelerator(server)
     if accelerator is not None:
@@ -111,6 +112,9 @@ def _programs(server: Server, variables: Environment) -> tuple[Program, ...]:
     label = label_of(node)
     if command and starts_engine(command):
         return shell.programs(document, command, [item.resolved for item in items], variables, label)
+    script = script_of(node)
+    if script is not None:
+        return shell.programs_of_text(document, script, variables)
     made = controller_words.words(label, *_LAUNCHERS[server.engine])
     made += _model_words(server)
     made += [word for section in server.sections for word in _settings(server, section)]

@@ -26,6 +26,12 @@ NIM = "nim"
 _NAMED = {
     "vllm": "vllm", "sglang": "sglang", "tgi": "tgi", "trtllm": "trtllm", "tensorrtllm": "trtllm", "textgeneration": "tgi",
 }  # fmt: skip
+# What starts an engine, and which.
+_STARTS = {
+    "vllm serve": "vllm", "vllm.entrypoints": "vllm", "sglang": "sglang", "trtllm-serve": "trtllm",
+    "text-generation-launcher": "tgi",
+}  # fmt: skip
+_SCRIPTS = frozenset(("cli", "cmd", "command", "script", "run-command", "start-command", "launch-command", "entrypoint"))
 _MODEL_KEYS = ("id", "name", "repo", "repository", "uri", "path")
 # Images that are named for an engine they do not run.
 _NO_ENGINES = frozenset(
@@ -83,6 +89,8 @@ def server(
     own = tuple(_sections(node))
     engine = _engine_of_image(reference, surroundings.engines)
     needed, holder = 1, None
+    if not engine and (script := script_of(node)) is not None:
+        engine = next((found for launcher, found in _STARTS.items() if launcher in script.text), "")
     if not engine and not reference:
         engine, needed = _named(name, node, around), 2
     if not engine and not reference and kebab(name) not in SECTIONS:
@@ -167,7 +175,7 @@ def _evidence(server: Server) -> set[str]:
     found = set()
     if model(server) is not None:
         found.add("model")
-    if any(True for _ in arguments(server)) or starts_engine(command_of(server.node)):
+    if any(True for _ in arguments(server)) or starts_engine(command_of(server.node)) or script_of(server.node) is not None:
         found.add("arguments")
     if devices.devices(asking(server.node)).resource or count_of(server) is not None:
         found.add("accelerator")
@@ -184,10 +192,18 @@ def command_of(node: MappingNode) -> list[Node]:
     return []
 
 
+def script_of(node: MappingNode) -> ScalarNode | None:
+    """A text that a shell is to run and that starts an engine."""
+    for key, _, value in node.pairs():
+        if kebab(key) in _SCRIPTS and isinstance(value, ScalarNode) and any(word in value.text for word in _STARTS):
+            return value
+    return None
+
+
 def starts_engine(command: Sequence[Node]) -> bool:
     """A command of more than a shell's or an interpreter's name."""
     text = " ".join(item.text for item in command if isinstance(item, ScalarNode))
-    return any(word in text for word in ("vllm serve", "vllm.entrypoints", "sglang", "trtllm-serve", "text-generation-launcher"))
+    return any(word in text for word in _STARTS)
 
 
 def arguments(server: Server) -> Iterator[Node]:
@@ -274,7 +290,14 @@ def asking(node: MappingNode) -> Node:
         return node
     found: list[tuple[bool, int, Node]] = []
     for inner in inside(node):
-        for holder in (inner, named_container(inner, "resources", resources=inner)):
+        # resources: {nvidia.com/gpu: 4}; a node selector's nvidia.com/gpu.product is none.
+        counts = any(inner.get(name) is not None for name in devices.COUNTED)
+        flat = named_container(inner, "limits", **({"limits": inner} if counts else {}))
+        for holder in (
+            inner,
+            named_container(inner, "resources", resources=inner),
+            named_container(inner, "flat", resources=flat),
+        ):
             resource = devices.devices(holder).resource
             if resource:
                 found.append((resource not in devices.COUNTED, len(found), holder))

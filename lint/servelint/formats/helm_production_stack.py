@@ -57,7 +57,9 @@ def deployments(document: Document, values: Node, surroundings: Surroundings) ->
     if engines is None or value_words.is_false(engines, "enableEngine"):
         return
     made: list[tuple[str, str, Pool]] = []
-    for index, entry in enumerate(engines.elements_at("modelSpec")):
+    stated = engines.get("modelSpec")  # a chart made of this one may have a single model, as a mapping
+    entries = [stated] if isinstance(stated, MappingNode) else engines.elements_at("modelSpec")
+    for index, entry in enumerate(entries):
         if not isinstance(entry, MappingNode) or value_words.is_false(entry, "enabled"):
             continue
         name = entry.text_at("name") or f"model-{index}"

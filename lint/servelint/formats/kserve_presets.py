@@ -63,6 +63,10 @@ class PresetArguments:
         if container.text_at("name") != MAIN or (container.get("command") is not None and not is_scripted(container)):
             return None
         subject = self._subject
+        if (script := _own_script(container)) is not None:
+            from servelint.engines import shell  # lazy: few services bring a script of their own
+
+            return shell.programs_of_text(subject.document, script, environment)
         made = controller_words.words(subject.label, "vllm", "serve", "/mnt/models")
         unseen = subject.unseen
         if is_scripted(container):
@@ -102,6 +106,16 @@ class PresetArguments:
             if fact is not None and not fact.is_known:
                 return [controller_words.unseen(self._subject.label, f"${_ADDITIONAL}")]
         return []
+
+
+def _own_script(container: Node) -> ScalarNode | None:
+    """Arguments that are one text with the engine's whole command in it: what the presets hand to ``bash -c``."""
+    items = container.elements_at("args")
+    script = items[0] if len(items) == 1 and container.get("command") is None else None
+    if not isinstance(script, ScalarNode) or is_scripted(container):
+        return None
+    starts = any(launcher in script.text for launcher in ("vllm serve ", "-m vllm.entrypoints", "-m sglang.launch_server"))
+    return script if starts else None
 
 
 def is_scripted(container: Node) -> bool:

@@ -1,4 +1,4 @@
-"""What KubeAI's operator makes of a Model with the engine VLLM. The others (OLlama, FasterWhisper, Infinity) are not read.
+"""What KubeAI's operator makes of a Model with the engine VLLM or OLlama. The others (FasterWhisper, Infinity) serve no LLM.
 
 The image, the resources and the node selector come from the resource profile, which is in the operator's own values; of a
 profile that is named for a GPU, as those it ships with are, one unit is one GPU.
@@ -33,6 +33,7 @@ _RESOURCES = (
     ("nvidia", "nvidia.com/gpu"), ("amd", "amd.com/gpu"), ("mi300", "amd.com/gpu"), ("mi250", "amd.com/gpu"),
     ("gaudi", "habana.ai/gaudi"), ("tpu", "google.com/tpu"), ("gpu", "nvidia.com/gpu"),
 )  # fmt: skip
+_LAUNCHERS = {"VLLM": ("python3", "-m", "vllm.entrypoints.openai.api_server"), "OLLAMA": ("ollama", "serve")}
 _PREFIXES = ("nvidia-gpu-", "amd-gpu-", "nvidia-", "amd-", "gpu-")
 
 
@@ -48,11 +49,11 @@ def of_spec(
 ) -> Iterator[Deployment]:
     """The deployment of a Model's ``spec``, which also stands in values of KubeAI's chart of models. ``source``: the format."""
     engine = spec.get("engine")
-    if not isinstance(engine, ScalarNode) or engine.text.upper() != "VLLM":
+    if not isinstance(engine, ScalarNode) or engine.text.upper() not in _LAUNCHERS:
         return
     variables = _environment(document, spec)
     url = spec.get("url")
-    words: list[Word] = controller_words.words(engine, "python3", "-m", "vllm.entrypoints.openai.api_server")
+    words: list[Word] = controller_words.words(engine, *_LAUNCHERS[engine.text.upper()])
     if isinstance(url, ScalarNode):
         words += [*controller_words.words(url, "--model"), _model_word(spec, url)]
     words += controller_words.of_items(document, spec.elements_at("args"), variables)

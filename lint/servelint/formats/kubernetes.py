@@ -1,4 +1,5 @@
-"""Kubernetes workloads: Pod, Deployment, StatefulSet, ReplicaSet and Job, alone or as items of a List."""
+"""Kubernetes workloads: Pod, Deployment, StatefulSet, ReplicaSet, DaemonSet, Job and CronJob, alone or as items of a List or of
+an OpenShift Template; and what others have made like a Deployment: Rollout, CloneSet, DeploymentConfig, Knative's Service."""
 
 from __future__ import annotations
 
@@ -19,21 +20,32 @@ if TYPE_CHECKING:
 
 
 class _Kind(NamedTuple):
-    """``group``: of its apiVersion, "" for the core group. ``pods``: the key that says how many pods. ``selects``: it must
-    have a ``spec.selector`` to be accepted. ``ordered``: its pods have an index, so that several can form one group."""
+    """``group``: of its apiVersion, "" for the core group. ``pods``: the key that says how many pods, "" where none does.
+    ``selects``: it must have a ``spec.selector`` to be accepted. ``ordered``: its pods have an index, so that several can form
+    one group. ``path``: to its pod template. ``many``: why the number of its pods is not stated."""
 
     group: str
     pods: str = "replicas"
     selects: bool = True
     ordered: bool = False
+    path: tuple[str, ...] = ("spec", "template")
+    many: str = ""
 
 
 _KINDS = {
-    "Pod": _Kind("", "", selects=False),
+    "Pod": _Kind("", "", selects=False, path=()),
     "Deployment": _Kind("apps"),
     "ReplicaSet": _Kind("apps"),
     "StatefulSet": _Kind("apps", ordered=True),
+    "DaemonSet": _Kind("apps", "", many="a DaemonSet runs a pod on every node that it selects"),
     "Job": _Kind("batch", "parallelism", selects=False, ordered=True),
+    "CronJob": _Kind(
+        "batch", "", selects=False, path=("spec", "jobTemplate", "spec", "template"), many="a CronJob starts Jobs by the clock"
+    ),
+    "Rollout": _Kind("argoproj.io"),
+    "CloneSet": _Kind("apps.kruise.io"),
+    "DeploymentConfig": _Kind("apps.openshift.io", selects=False),
+    "Service": _Kind("serving.knative.dev", "", selects=False, many="Knative scales it by its requests"),
 }
 
 
@@ -48,7 +60,10 @@ class Kubernetes:
             return
         kind = root.text_at("kind") or ""
         listed = kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in _KINDS)
-        for item in root.elements_at("items") if listed else [root]:
+        items = root.elements_at("items") if listed else [root]
+        if kind == "Template" and root.get("objects") is not None:  # OpenShift's: its parameters stay as they are written
+            items = root.elements_at("objects")
+        for item in items:
             deployment = self._object(document, item, surroundings)
             if deployment is not None:
                 yield deployment
@@ -59,7 +74,7 @@ class Kubernetes:
         group, slash, _ = (item.text_at("apiVersion") or "").rpartition("/")
         if kind is None or group != kind.group or bool(slash) != bool(kind.group):
             return None
-        template = item if kind_name == "Pod" else item.get("spec", "template")
+        template = item.get(*kind.path) if kind.path else item
         if template is None:
             return None
         partial = is_partial(document, item, kind)
@@ -78,7 +93,7 @@ def is_partial(document: Document, item: Node, kind: _Kind) -> bool:
     """True for a patch or a base: the API would not accept it as it stands, or it says so by its name or placeholders."""
     if kind.selects and item.get("spec", "selector") is None:
         return True
-    template = item if kind is _KINDS["Pod"] else item.get("spec", "template")
+    template = item.get(*kind.path) if kind.path else item
     return is_patch_file(document.source.path) or (template is not None and is_unfinished(item, template))
 
 
@@ -102,6 +117,8 @@ def is_unfinished(item: Node, template: Node) -> bool:
 
 
 def _pods(document: Document, item: Node, kind: _Kind, partial: bool) -> Fact[int]:
+    if kind.many:
+        return Fact.unknown("replicas.min", kind.many)
     if kind.pods:
         return podspec.replicas(document, item, key=kind.pods, partial=partial)
     return Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "a Pod is one pod"))

@@ -88,7 +88,8 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
         facts["nodes"] = Fact.unknown(NODES, reason) if reason else one
     facts.update(launch.facts)
     container = Container(
-        launch.name, document, launch.node, engine.name, launch.image, None, command, launch.variables
+        launch.name, document, launch.node, engine.name, launch.image, None, command if process.described else None,
+        launch.variables,
     )  # fmt: skip
     stated = Origin(OriginKind.FILE, command.launcher, Place.of(document, command.node))
     pool = Pool(

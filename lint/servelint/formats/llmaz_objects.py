@@ -50,6 +50,8 @@ _LAUNCHERS = {
     "sglang": (("python3", "-m", "sglang.launch_server", "--model-path", _PATH), "lmsysorg/sglang"),
     "tgi": (("text-generation-launcher", "--model-id", _PATH), "ghcr.io/huggingface/text-generation-inference"),
     "tensorrt-llm": (("trtllm-serve", _PATH), "nvcr.io/nvidia/tritonserver"),
+    "llamacpp": (("llama-server", "-m", _PATH), "ghcr.io/ggml-org/llama.cpp"),
+    "ollama": (("ollama", "serve"), "ollama/ollama"),
 }
 _DEGREES = (("tensor", "TP"), ("pipeline", "PP"))
 _Found = tuple["Document", "Node"]
@@ -123,13 +125,23 @@ def service(document: Document, item: Node, surroundings: Surroundings) -> Itera
         facts: dict[str, Any] = _placement(flavors)
         if (flavored := _flavored(flavors)) is not None:
             facts["gpus_per_node"], facts["gpu_resource"] = flavored
-        if not pool.model.is_known and claimed is not None:
-            facts["model"] = _model(document, claimed, model)
+        if claimed is not None:
+            facts["model"] = _served(pool.model, _model(document, claimed, model))
         found.append(pool._replace(**facts))
     name = controller_words.label_of(item).text
     for fact in (size, replicas):
         podspec.report_invalid(surroundings, name, fact)
     yield Deployment(name, "llmaz", document, tuple(found))
+
+
+def _served(started: Fact[str], claimed: Fact[str]) -> Fact[str]:
+    """The model of a command line and the one that is claimed, which llmaz downloads for it."""
+    if not started.is_known or not claimed.is_known or claimed.origin is None:
+        return claimed if not started.is_known else started
+    if started.value.lower() == claimed.value.lower():
+        return started
+    reason = f"the command line names {started.value}, and the model that is claimed is {claimed.value}"
+    return Fact.conflict(started.name, (started.value, claimed.value), reason, started.origin or claimed.origin)
 
 
 def _main_model(models: Sequence[Node]) -> Node | None:

@@ -16,7 +16,7 @@ _SHAPES = {MappingNode: "a map", SequenceNode: "a list", ScalarNode: "a text or 
 
 
 def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, Node]]:
-    """The objects of ``kind`` at hand, with their documents; items of a List count."""
+    """The objects of ``kind`` in the file, with their documents; items of a List count."""
     for document in surroundings.documents:
         root = document.root
         if not isinstance(root, MappingNode):
@@ -27,9 +27,14 @@ def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, N
 
 
 def named(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, Node] | None:
-    """The object of ``kind`` called ``name``; None where it is not at hand, or several are."""
+    """The object of ``kind`` called ``name``, in the file or else in the nearest other file of the run.
+
+    None where it is not at hand, or where several are.
+    """
     found = [pair for pair in of_kind(surroundings, kind) if pair[1].text_at("metadata", "name") == name]
-    return found[0] if len(found) == 1 else None
+    if found:
+        return found[0] if len(found) == 1 else None
+    return surroundings.elsewhere(kind, name) if name else None
 
 
 def has_shape(

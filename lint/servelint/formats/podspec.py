@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     Files = Callable[[str], Document | None]
     Started = Callable[[Node, Mapping[str, Fact[str]]], Sequence[Program] | None]
 
+_SERVING = frozenset(("Deployment", "StatefulSet", "ReplicaSet", "Pod"))
 PATCHED = "this file is a patch or base that another file completes"
 _BUILT = "lint the built manifest, as kustomize build prints it"
 
@@ -39,6 +40,11 @@ class Process(NamedTuple):
     programs: tuple[Program, ...]
     shared: bool  # the container starts several engines
     alternatives: tuple[Command, ...] = ()
+
+    @property
+    def described(self) -> bool:
+        """Whether its options are known, so that its command line can be judged."""
+        return bool(getattr(self.engine, "described", True))
 
     def facts(self, variables: Mapping[str, Fact[str]]) -> dict[str, Fact[Any]]:
         """What the command line states; where the alternatives differ, a fact is unknown."""
@@ -67,7 +73,7 @@ def engine_pools(
     pod = Pod(document, template, owner, partial)
     pools: list[Pool] = []
     for container in template.elements_at("spec", "containers"):
-        variables = environment(document, container, given)
+        variables = environment(document, container, given, surroundings)
         programs = started(container, variables) if started is not None else None
         files = mounted_files.reader(document, template, container, variables, surroundings)
         if programs is None:
@@ -84,6 +90,10 @@ def engine_pools(
             while name in taken:
                 name, number = f"{pool.name}-{number}", number + 1
             pools.append(pool._replace(name=name))
+    if not pools and started is None and owner in _SERVING:
+        from servelint.formats import own_programs  # lazy: only for pods in which no engine was found
+
+        pools = own_programs.pools(pod, surroundings.engines)
     return pools
 
 
@@ -194,7 +204,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
     name = node.text_at("name") or engine.name
     label = node.get("name")
     place = Place.of(document, label if label is not None else node)
-    container = Container(name, document, node, command.engine, image, pod, command, variables)
+    container = Container(name, document, node, command.engine, image, pod, command if process.described else None, variables)
     asked = devices.devices(node)
     writer = together((document, asked.limit), (document, asked.request))
     gpus = devices.count(document, node, writer, partial=pod.partial)

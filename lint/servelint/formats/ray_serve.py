@@ -186,8 +186,10 @@ def _from_file(application: Application, config: ScalarNode, role: Role) -> Pool
     origin = Origin(OriginKind.FILE, "llm_configs", Place.of(document, config))
     unknown: dict[str, Any] = {
         name: Fact.unknown(fact_name(name), reason, remedy, origin)
-        for name in ("engine", "version", "model", "replicas_min", "replicas_max", *ARGUMENTS)
+        for name in ("version", "model", "replicas_min", "replicas_max", *ARGUMENTS)
     }
+    # The only engine that an LLMConfig takes (ray/llm/_internal/serve/configs: class LLMEngine).
+    unknown["engine"] = Fact.known("engine.name", "vllm", Origin(OriginKind.DEFAULT, "default of Ray Serve LLM for llm_engine"))
     placement = ray_cluster.place(application.cluster, Fact.unknown("world_size", reason, remedy))
     title = config.text.rpartition("/")[2].rpartition(".")[0] or config.text
     pool = Pool(name=title, place=Place.of(document, config), role=role, **placement.facts())

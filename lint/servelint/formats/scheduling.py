@@ -98,15 +98,16 @@ def _allowed(demand: _Demand) -> _Allowed | None:
     if not strict and not instance and not any(word in demand.key.lower() for word in _LOOSE_WORDS):
         return None
     found: dict[str, Accelerator] = {}
+    unknown = ""
     text = f"{demand.key}: " + ", ".join(value.text for value in demand.values)
     for value in demand.values:
         matches = _of_instance(value.text) if instance else _of_label(value.text)
-        if not matches:
-            if strict or instance:
-                return _Allowed((), demand.node, text, f"{demand.key}: {value.text}")
+        if not matches and not strict and not instance:
             return None
+        unknown = unknown or ("" if matches else f"{demand.key}: {value.text}")
         found.update((match.name, match) for match in matches)
-    return _Allowed(tuple(found.values()), demand.node, text) if found else None
+    # What is known of several is judged: an alternative that nobody knows makes the others no better.
+    return _Allowed(tuple(found.values()), demand.node, text, "" if found else unknown) if found or unknown else None
 
 
 def _of_label(text: str) -> Sequence[Accelerator]:
@@ -143,9 +144,13 @@ def _any(parts: Iterable[_Allowed | None]) -> _Allowed | None:
     """One of ``parts`` holds; if one of them says nothing, any accelerator may serve."""
     found: dict[str, Accelerator] = {}
     first: _Allowed | None = None
+    unknown: _Allowed | None = None
     for part in parts:
-        if part is None or part.unknown:
-            return part
+        if part is None:
+            return None
+        if part.unknown:
+            unknown = unknown or part
+            continue
         first = first or part
         found.update((a.name, a) for a in part.accelerators)
-    return first and _Allowed(tuple(found.values()), first.node, first.text)
+    return _Allowed(tuple(found.values()), first.node, first.text) if first is not None else unknown

@@ -30,13 +30,22 @@ class SrtSlurm:
         root = document.root
         if not isinstance(root, MappingNode) or root.entry("apiVersion") is not None or root.entry("kind") is not None:
             return ()
-        resources, backend = root.get("resources"), root.get("backend")
-        if not isinstance(resources, MappingNode) or not isinstance(backend, MappingNode) or root.get("model") is None:
-            return ()
-        if sum(resources.entry(key) is not None for key in _SIZES) < 2:
-            return ()
-        if not any(isinstance(backend.get(key), MappingNode) for key in CONFIGS.values()):
+        base = root.get("base")
+        if isinstance(base, MappingNode) and _is_recipe(base):
+            from servelint.formats.srt_slurm_variants import deployments as variants  # lazy: few recipes have any
+
+            return variants(document, root, base, surroundings)
+        if not _is_recipe(root):
             return ()
         from servelint.formats.srt_slurm_recipe import deployments  # lazy: only for recipes
 
         return deployments(document, root, surroundings)
+
+
+def _is_recipe(root: MappingNode) -> bool:
+    resources, backend = root.get("resources"), root.get("backend")
+    if not isinstance(resources, MappingNode) or not isinstance(backend, MappingNode) or root.get("model") is None:
+        return False
+    if sum(resources.entry(key) is not None for key in _SIZES) < 2:
+        return False
+    return any(isinstance(backend.get(key), MappingNode) for key in CONFIGS.values())

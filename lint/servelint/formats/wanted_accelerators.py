@@ -59,7 +59,7 @@ def gpus(document: Document, wanted: Sequence[Wanted], what: str, writer: Writer
 def accelerator(document: Document, wanted: Sequence[Wanted], what: str) -> Fact[Accelerator] | None:
     """The accelerator, or the alternatives; None where the file names none.
 
-    Of several alternatives those that the catalogue does not know are left out, if two known ones remain to be judged.
+    Of several alternatives those that the catalogue does not know are left out.
     """
     named = [one for one in wanted if one.name]
     if not named:
@@ -73,7 +73,7 @@ def accelerator(document: Document, wanted: Sequence[Wanted], what: str) -> Fact
         matches = accelerators.find_all(one.name)
         missing = missing or ("" if matches else one.name)
         found.update((match.name, match) for match in matches)
-    if len(named) < len(wanted) or not found or (missing and len(found) == 1):
+    if len(named) < len(wanted) or not found:
         reason = f"{missing} is not in the catalogue" if missing else f"{what} allows any GPU"
         return Fact.unknown(ACCELERATOR, reason, "name GPUs that the catalogue knows: servelint accelerators", origin)
     return Fact.either(ACCELERATOR, tuple(found.values()), origin)

@@ -209,6 +209,8 @@ def _build(  # noqa: C901, PLR0912, PLR0915 - one loop on locals, for speed: thi
             keys = items[::2]
             node.entries = entries = list(zip(keys, items[1::2]))  # type: ignore[attr-defined] # noqa: B905 - no keyword, for speed
             if len({key.text for key in keys if type(key) is ScalarNode}) != len(entries):
+                if braces and text.startswith("{{", start):  # "{{ x }}" parses as a mapping that is the key of another
+                    raise BrokenDocumentError(start, TEMPLATE_MESSAGE)
                 reading.duplicates += _duplicates(document, keys)
             children.append(node)
         elif kind is sequence_end:

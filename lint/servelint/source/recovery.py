@@ -110,10 +110,14 @@ def _is_template(text: str, start: int, offset: int) -> bool:
     part = text[start : following.start() if following else len(text)]
     if "{{" not in part and "{%" not in part:
         return False
+    if _begins_as_template(part):
+        return True
     begin = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset), offset - LONGEST_TEMPLATE) + 1
     stop = text.find("\n", offset, offset + LONGEST_EXPRESSION)
     if TEMPLATE.search(text, begin, stop if stop >= 0 else min(offset + LONGEST_EXPRESSION, len(text))):
         return True
+    if re.search(r"\{\{-?[ ]?/\*", text[begin : stop if stop >= 0 else offset + LONGEST_EXPRESSION]):
+        return True  # the comment goes on on the next lines
     if len(part) > LONGEST_TEMPLATE:
         return False
     rendered = TEMPLATE.sub("x", TEMPLATE_LINE.sub("", part))
@@ -123,6 +127,15 @@ def _is_template(text: str, start: int, offset: int) -> bool:
     except (yaml.YAMLError, UnicodeEncodeError):
         return False
     return True
+
+
+def _begins_as_template(part: str) -> bool:
+    """Its first content is an expression, as of no YAML: often a comment over several lines, or a condition."""
+    for line in part.splitlines():
+        text = line.strip()
+        if text and not text.startswith(("#", "---")):
+            return text.startswith(("{{", "{%"))
+    return False
 
 
 def _sentence(failure: Any, problem: str, source: SourceText, begin: int, offset: int) -> str:

@@ -1,0 +1,81 @@
+"""Containers that run a program of their own on an engine's image and ask for its accelerators.
+
+The engine is known by the image; what the program makes of it is not: every fact of its options is unknown.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from servelint.deployment import Container, Pod, Pool
+from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.formats import containers, devices, scheduling
+from servelint.formats.environment import environment
+from servelint.formats.unstated_facts import without_defaults
+from servelint.formats.writers import together
+from servelint.source.nodes import ScalarNode
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from servelint.engines.base import Engine
+    from servelint.source.nodes import Node
+
+_REASON = "the container runs a program of its own, which decides it"
+# Words of what is no server: waiting, joining a cluster, measuring, fetching, training.
+_OTHERS = (
+    "sleep",
+    "tail -f",
+    "ray start",
+    "bench",
+    "perf",
+    "download",
+    "train",
+    "eval",
+    "nvidia-smi",
+    "nccl",
+    "multi-node-serving",
+)
+_SIGNS = (".py", ".sh", ":app", " -m ", "uvicorn", "serve")
+
+
+def pools(pod: Pod, engines: Sequence[Engine]) -> list[Pool]:
+    """A pool for each container of ``pod`` whose program is its own."""
+    found = [_pool(pod, container, engines) for container in pod.node.elements_at("spec", "containers")]
+    return [pool for pool in found if pool is not None]
+
+
+def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
+    document = pod.document
+    asked = devices.devices(node)
+    image = containers.image(document, node, partial=pod.partial)
+    if not asked.resource or not image.is_known or not _runs_a_program(node):
+        return None
+    described = (engine for engine in engines if getattr(engine, "described", True))
+    engine = next((e for e in described if e.owns_image(image.value) or e.version(image).is_known), None)
+    if engine is None:
+        return None
+    label = node.get("name") or node
+    name = node.text_at("name") or engine.name
+    place = Place.of(document, label)
+    facts: dict[str, Fact[Any]] = {"model": Fact.unknown("model.id", _REASON)}
+    accelerator = scheduling.accelerator(document, pod.node)
+    if accelerator is not None:
+        facts["accelerator"] = accelerator
+    pool = Pool(
+        name=name,
+        place=place,
+        containers=(Container(name, document, node, engine.name, image, pod, None, environment(document, node)),),
+        gpu_resource=asked.resource,
+        engine=Fact.known("engine.name", engine.name, Origin(OriginKind.FILE, "image", image.place)),
+        version=engine.version(image),
+        gpus_per_node=devices.count(document, node, together((document, asked.limit), (document, asked.request))),
+    )
+    return without_defaults(pool.with_facts(facts), _REASON)
+
+
+def _runs_a_program(node: Node) -> bool:
+    items = (*node.elements_at("command"), *node.elements_at("args"))
+    text = " ".join(item.text for item in items if isinstance(item, ScalarNode)).lower()
+    has_command = node.get("command") is not None
+    return has_command and any(sign in text for sign in _SIGNS) and not any(word in text for word in _OTHERS)

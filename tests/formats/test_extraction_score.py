@@ -1,0 +1,98 @@
+"""The extraction score: how an index is compared, and what it says of the public manifests where they are at hand."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+CORPUS = ROOT.parent / "shared" / "corpus"
+
+POD = """apiVersion: v1
+kind: Pod
+metadata: {name: p}
+spec:
+  nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}
+  containers:
+  - {name: c, image: 'vllm/vllm-openai:v0.10.0', args: [--model, org/mixtral, -tp, '2'], resources: {limits: {nvidia.com/gpu: 2}}}
+"""
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    from tools.score import extraction
+
+    return extraction
+
+
+def marks(tool: Any, folder: Path, known: Any = None, **said: Any) -> dict[str, str]:
+    (folder / "pod.yaml").write_text(POD, encoding="utf-8")
+    (folder / "INDEX.jsonl").write_text(json.dumps({"file": "pod.yaml", "format": "k8s-pod", **said}) + "\n", encoding="utf-8")
+    result = tool.score(folder, known or {})
+    return {mark.fact: mark.verdict for mark in result.marks if said.get(mark.fact) is not None or mark.verdict == "extra"}
+
+
+def test_what_agrees_and_what_does_not(tool: Any, tmp_path: Path) -> None:
+    said = {"model": "hf://Org/Mixtral", "engine": "vllm-ascend", "tp": 4, "gpus": 2, "nodes": None, "replicas": 1}
+    found = marks(tool, tmp_path, **said, gpu_type=["nvidia.com/gpu.product In ['NVIDIA-L4']"])
+    assert {fact: found[fact] for fact in ("model", "engine", "tp", "gpus", "replicas", "gpu_type")} == {
+        "model": "agrees", "engine": "agrees", "tp": "differs", "gpus": "agrees", "replicas": "agrees", "gpu_type": "agrees",
+    }  # fmt: skip
+    assert found["nodes"] == "extra", "what the index leaves out is not compared"
+
+
+@pytest.mark.parametrize(
+    ("model", "verdict"),
+    [
+        ("org/mixtral", "agrees"),
+        ("org/other", "differs"),
+        ("$MODEL", "open"),
+        ("/models/Mixtral", "open"),
+        ("mix-tral", "open"),
+        ("/models/other", "differs"),
+    ],
+)
+def test_texts_that_name_a_model_more_or_less(model: str, verdict: str, tool: Any, tmp_path: Path) -> None:
+    assert marks(tool, tmp_path, model=model)["model"] == verdict
+
+
+def test_a_reviewed_disagreement_is_said_to_be_one(tool: Any, tmp_path: Path) -> None:
+    known = {
+        ("pod.yaml", "tp"): "read: it is 2",
+        ("pod.yaml", "pp"): "no longer needed",
+        ("other.yaml", "tp"): "of another folder",
+    }
+    assert marks(tool, tmp_path, known, tp=4)["tp"] == "reviewed"
+    result = tool.score(tmp_path, known)
+    assert result.stale == [("pod.yaml", "pp")]
+    assert result.share() == 1.0
+    assert "read: it is 2" in tool.report(result, every_row=True)
+
+
+def test_a_file_that_is_read_as_nothing_disagrees_in_everything(tool: Any, tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("kind: Other\n", encoding="utf-8")
+    rows = [{"file": "a.yaml", "format": "x", "tp": 1, "model": "org/m"}, {"file": "gone.yaml", "format": "x", "tp": 1}]
+    (tmp_path / "INDEX.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    result = tool.score(tmp_path, {})
+    assert result.summary()["facts"]["tp"]["differs"] == 1
+    assert result.missing == ["gone.yaml"]
+
+
+def test_every_review_gives_its_reason(tool: Any) -> None:
+    known = tool.reviews(tool.REVIEWED.read_text(encoding="utf-8"))
+    assert known
+    assert all(len(reason) > 20 for reason in known.values())
+
+
+@pytest.mark.skipif(not CORPUS.is_dir(), reason="the corpus of public manifests (../shared/corpus) is not here")
+def test_the_corpus(tool: Any) -> None:
+    result = tool.score(CORPUS, tool.reviews(tool.REVIEWED.read_text(encoding="utf-8")))
+    assert result.missing == []
+    assert result.stale == []
+    assert result.share() >= 0.99
+    assert result.counts()["reviewed"] <= 30
