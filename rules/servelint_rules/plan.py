@@ -24,10 +24,10 @@ def utilisation_arithmetic(case: PlanCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    `claims.memory.utilization` against `claims.memory.total` (or the sum of its parts, where no total is given) divided by
-    the memory of one GPU, to half a percentage point. A memory stated in the plan is taken as it stands. Of an accelerator
-    from the catalogue every reading counts: its marketed size in GB, the same in GiB, and what the engine sees of it; with
-    `limits.gpu_memory_utilization`, its share of each.
+    `claims.memory.utilization`, of the plan and of each of its `alternatives`, against `claims.memory.total` (or the sum of
+    its parts, where no total is given) divided by the memory of one GPU, to half a percentage point. A memory stated in
+    the plan is taken as it stands. Of an accelerator from the catalogue every reading counts: its marketed size in GB,
+    the same in GiB, and what the engine sees of it; with `limits.gpu_memory_utilization`, its share of each.
 
     ## Why it matters
 
@@ -59,9 +59,10 @@ def memory_sum(case: PlanCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    `claims.memory.total` against the sum of `weights`, `kv_cache`, `activations` and `overhead`, to 1 % (or to the rounding
-    of the figures as written, at most 5 %). Where some parts are not given, only a sum above the total is a fault. Figures
-    in GB and GiB are converted, and a sum that only holds if they are taken for one unit is said to be that.
+    `claims.memory.total`, of the plan and of its `alternatives`, against the sum of `weights`, `kv_cache`, `activations`
+    and `overhead`, to 1 % (or to the rounding of the figures as written, at most 5 %). Where some parts are not given,
+    only a sum above the total is a fault. Figures in GB and GiB are converted, and a sum that only holds if they are
+    taken for one unit is said to be that.
 
     ## Why it matters
 
@@ -93,9 +94,10 @@ def gpu_count_law(case: PlanCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    `claims.gpus` against the GPUs that the degrees make by the law of the engine, summed over pools and replicas. Each
-    engine multiplies some degrees (tensor, pipeline, data, the context parallelism of prefill) and runs others on ranks
-    that are there already. A count that multiplies those as well is reported as PAR219.
+    `claims.gpus`, of the plan and of each of its `alternatives`, against the GPUs that the degrees make by the law of
+    the engine, summed over pools and replicas. Each engine multiplies some degrees (tensor, pipeline, data, the context
+    parallelism of prefill) and runs others on ranks that are there already. A count that multiplies those as well is
+    reported as PAR219.
 
     ## Why it matters
 
@@ -116,8 +118,9 @@ def gpu_count_law(case: PlanCase) -> Iterator[Verdict]:
     - [Megatron Bridge: parallelisms](https://docs.nvidia.com/nemo/megatron-bridge/latest/parallelisms.html)
     """
     found = plan_claims.gpu_count_claim(case)
-    if found is not None and found.code == "PLN903":
-        yield found.verdict
+    for each in (*((found,) if found is not None else ()), *plan_claims.alternative_counts(case)):
+        if each.code == "PLN903":
+            yield each.verdict
 
 
 @rule(
@@ -154,8 +157,9 @@ def naive_multiplication(case: PlanCase) -> Iterator[Verdict]:
     - SGLang `python/sglang/srt/server_args.py` (compute_world_size)
     """
     found = plan_claims.gpu_count_claim(case)
-    if found is not None and found.code == "PAR219":
-        yield found.verdict
+    for each in (*((found,) if found is not None else ()), *plan_claims.alternative_counts(case)):
+        if each.code == "PAR219":
+            yield each.verdict
 
 
 @rule(

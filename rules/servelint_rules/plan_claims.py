@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from servelint.case import PlanCase, PoolCase
     from servelint.facts import Fact, Place
     from servelint.finding import Edit
+    from servelint.formats.plan.model import MemoryClaims
     from servelint.formats.plan.quantities import Quantity
 
 LETTER_OF = {field: LETTERS[key] for key, field in DEGREES.items()}
@@ -30,7 +31,7 @@ MOST_OVERLAYS = 6
 
 def principles(case: PlanCase) -> knowledge.Knowledge:
     """The knowledge file of the run: the organization's where configured, else the built-in one."""
-    return knowledge.load(getattr(case, "knowledge", None) or "")
+    return knowledge.load() if case.knowledge is None else knowledge.parse(case.knowledge, "the knowledge file")
 
 
 def place_of(case: PlanCase, fact: Fact[Any]) -> Place:
@@ -44,14 +45,18 @@ def related(*facts: tuple[Fact[Any], str]) -> tuple[Related, ...]:
 
 
 def written(title: str, *changes: tuple[Fact[Any], float], safe: bool) -> tuple[Proposal, ...]:
-    """The proposal to make all ``changes`` (claim, its new value in SI), if each of them can be written."""
-    edits: list[Edit] = []
-    for fact, value in changes:
-        change = fact.writer.write(value) if fact.writer is not None else None
-        if change is None:
-            return ()
-        edits += change
-    return (Proposal(title, safe, tuple(edits)),) if edits else ()
+    """The proposal to make all ``changes`` (claim, its new value in SI), in words only where one of them cannot be written."""
+
+    def edits() -> tuple[Edit, ...] | None:
+        made: list[Edit] = []
+        for fact, value in changes:
+            change = fact.writer.write(value) if fact.writer is not None else None
+            if change is None:
+                return None
+            made += change
+        return tuple(made) or None
+
+    return (Proposal(title, safe, edits),)
 
 
 def like(quantity: Quantity, value: float) -> str:
@@ -65,8 +70,20 @@ def like(quantity: Quantity, value: float) -> str:
 
 
 def utilization_verdicts(case: PlanCase) -> Iterator[Verdict]:
-    """``claims.memory.utilization`` against total / capacity, in every reading of the capacity."""
-    memory = case.plan.claims.memory
+    """``memory.utilization`` of the claims and of each alternative's against total / capacity, in every reading of the
+    capacity."""
+    for memory, name in _memories(case):
+        yield from _utilization(case, memory, name)
+
+
+def _memories(case: PlanCase) -> Iterator[tuple[MemoryClaims, str]]:
+    """The memory claims of the plan ("") and of its alternatives, by name."""
+    yield case.plan.claims.memory, ""
+    for each in case.plan.alternatives:
+        yield each.claims.memory, each.name
+
+
+def _utilization(case: PlanCase, memory: MemoryClaims, name: str) -> Iterator[Verdict]:
     claimed = stated(memory.utilization)
     if claimed is None:
         return
@@ -97,6 +114,7 @@ def utilization_verdicts(case: PlanCase) -> Iterator[Verdict]:
         ),
         related=related((memory.total, "the total"), (case.plan.memory, "the memory of one GPU")),
         proposals=written(f"write the utilization that follows, {right}", (memory.utilization, ratio), safe=True),
+        key=name,
     )
 
 
@@ -109,8 +127,13 @@ def _amount(value: float, total: Quantity | None, parts: list[Quantity | None]) 
 
 
 def memory_sum_verdicts(case: PlanCase) -> Iterator[Verdict]:
-    """``claims.memory.total`` against the sum of its parts. Parts that are not stated may only add to it."""
-    memory = case.plan.claims.memory
+    """``memory.total`` of the claims and of each alternative's against the sum of its parts. Parts that are not stated may only
+    add to it."""
+    for memory, name in _memories(case):
+        yield from _memory_sum(case, memory, name)
+
+
+def _memory_sum(case: PlanCase, memory: MemoryClaims, name: str) -> Iterator[Verdict]:
     total = stated(memory.total)
     parts = [part for part in map(stated, memory.parts) if part is not None]
     if total is None or len(parts) < 2:
@@ -138,6 +161,7 @@ def memory_sum_verdicts(case: PlanCase) -> Iterator[Verdict]:
         arithmetic=tuple(arithmetic),
         related=related(*((part, "a part of the total") for part in memory.parts)),
         proposals=written(f"write the sum of the parts, {sum_text}", (memory.total, amount), *share, safe=False),
+        key=name,
     )
 
 
@@ -188,14 +212,14 @@ def gpu_count_claim(case: PlanCase) -> CountClaim | None:
         letters = " and ".join(f"{LETTER_OF[name]} {layout.degree(name)}" for name in left_out)
         label += f": {letters} multipl{'y' if len(left_out) > 1 else 'ies'} them"
         advice = f"every engine multiplies {letters}: the ranks of one stage or copy are not those of another"
-    law = layout.law.source
+    law, principle = layout.law.source, principles(case).principle("group_arithmetic")
     return CountClaim(
         code,
         Verdict(
             place_of(case, fact),
             label,
             arithmetic=tuple(lines[:MOST_LINES]),
-            help=(*((advice,) if advice else ()), f"law: {law}"),
+            help=(*((advice,) if advice else ()), f"law: {law}", *((f"principle: {principle.says}",) if principle else ())),
             related=related(*_degree_facts(case)),
             proposals=written(f"write the GPUs that the degrees make, {right}", (fact, right), safe=False),
         ),
@@ -218,14 +242,39 @@ def _counted_overlays(pools: tuple[PoolCase, ...], claimed: int) -> tuple[PoolCa
             if names := _overlays(pool.layout):
                 return pool, names
         return None
-    pool = pools[0]
-    right = pool.layout.world_size * pool.pool.replicas_min.value
-    names = _overlays(pool.layout)
+    found = _multiplied(pools[0].layout, pools[0].layout.world_size * pools[0].pool.replicas_min.value, claimed)
+    return (pools[0], found) if found else None
+
+
+def _multiplied(layout: Layout, right: int, claimed: int) -> tuple[str, ...]:
+    """The overlaying degrees that make ``claimed`` of the ``right`` count, the fewest that do."""
+    names = _overlays(layout)
     for size in range(1, len(names) + 1):
         for some in combinations(names, size):
-            if right * prod(pool.layout.degree(name) for name in some) == claimed:
-                return pool, some
-    return None
+            if right * prod(layout.degree(name) for name in some) == claimed:
+                return some
+    return ()
+
+
+def alternative_counts(case: PlanCase) -> Iterator[CountClaim]:
+    """``claims.gpus`` of alternatives against the law, as :func:`gpu_count_claim` for the plan's own."""
+    for each in case.plan.alternatives if len(case.pools) == 1 else ():
+        claimed = stated(each.claims.gpus)
+        if claimed is None:
+            continue
+        layout = case.pool.layout.with_(**{DEGREES[key]: fact.value for key, fact in each.degrees.items()})
+        right = layout.world_size * case.pool.pool.replicas_min.value
+        if claimed == right:
+            continue
+        names = _multiplied(layout, right, claimed)
+        letters = " and ".join(f"{LETTER_OF[name]} {layout.degree(name)}" for name in names)
+        label = f"the degrees of `{each.name[:40]}` make {right} GPUs, not {claimed}"
+        if names:
+            label += f": {letters} run{'s' if len(names) == 1 else ''} on GPUs that are counted already"
+        fix = written(f"write the GPUs that the degrees make, {right}", (each.claims.gpus, right), safe=False)
+        place = each.claims.gpus.place or each.place
+        verdict = Verdict(place, label, (layout.formula(),), (f"law: {layout.law.source}",), proposals=fix, key=each.name)
+        yield CountClaim("PAR219" if names else "PLN903", verdict)
 
 
 def _overlays(layout: Layout) -> tuple[str, ...]:

@@ -38,26 +38,24 @@ def _sequence(known: Knowledge) -> str:
 def _names_and_order(plan: Plan, known: Knowledge) -> Iterator[Verdict]:
     steps = plan.reasoning or ()
     names = [step.name for step in known.order]
-    furthest: ReasoningStep | None = None
-    reached = -1
+    above: list[ReasoningStep] = []
     for step in steps:
-        position = known.position(step.step)
-        if position is None:
+        if step.step not in names:
             near = nearest(step.step, names)
             hint = f"did you mean `{near}`?" if near else f"the steps are {', '.join(names)}"
             label = f"`{step.step[:40]}` is not a step of the mandatory order: {hint}"
             yield Verdict(step.place, label, key=f"name:{step.step[:80]}")
             continue
-        if position < reached and furthest is not None:
+        early = next((other for other in reversed(above) if known.builds_on(other.step, step.step)), None)
+        if early is not None:
             yield Verdict(
                 step.place,
-                f"`{step.step}` stands after `{furthest.step}`, which builds on it",
+                f"`{step.step}` stands after `{early.step}`, which builds on it",
                 help=(_sequence(known),),
-                related=(Related(furthest.place, "stands above it"),),
+                related=(Related(early.place, "stands above it"),),
                 key=f"order:{step.step}",
             )
-        else:
-            reached, furthest = position, step
+        above.append(step)
     there = {step.step for step in steps}
     for wanted in known.order:
         if wanted.required and wanted.name not in there:

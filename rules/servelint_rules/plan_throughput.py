@@ -34,7 +34,7 @@ def roofline(case: PlanCase, of: str) -> Roofline:
     best = first = 0.0
     lines: list[str] = []
     for pool in case.pools:
-        for one in _alternatives(pool):
+        for one in alternatives(pool):
             bound = one.throughput
             readings = bound.output_bounds if of == "output" else bound.bounds
             best = max(best, *(reading.tokens_per_second_per_gpu for reading in readings))
@@ -44,7 +44,8 @@ def roofline(case: PlanCase, of: str) -> Roofline:
     return Roofline(best, first, tuple(dict.fromkeys(lines)))
 
 
-def _alternatives(pool: PoolCase) -> list[PoolCase]:
+def alternatives(pool: PoolCase) -> list[PoolCase]:
+    """The pool on each accelerator that its name may mean."""
     fact = pool.pool.accelerator
     if fact.state is FactState.ALTERNATIVES:
         return [PoolCase(pool.pool, pool.deployment, accelerator) for accelerator in fact.values]

@@ -149,3 +149,96 @@ def _roofline(bound: ThroughputBound, readings: tuple[Reading, ...]) -> tuple[st
             line += f"; by memory bandwidth {rate(reading.tokens_per_second_per_gpu)}"
         lines.append(line)
     return tuple(lines)
+
+
+@rule(
+    "SLO803", "decode-exceeds-bandwidth", "Time per output token is below what reading memory takes",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+    inputs=("model", "accelerator", "targets"),
+)  # fmt: skip
+def decode_exceeds_bandwidth(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `targets.tpot`, and a plan's `claims.tpot`, against the least time of one decode step: the weights that a token uses and
+    the KV cache of the smallest admissible batch, read once over all GPUs of the replica at their highest bandwidth (or the
+    arithmetic, where that takes longer). With speculative decoding a step may yield 1 + draft tokens.
+
+    ## Why it matters
+
+    Each token needs every weight it uses to pass through the GPU. No kernel, engine or batch is faster than that, so such a
+    time is of another model, another number format, or counts the tokens of all requests as those of one.
+
+    ## How to fix
+
+    Divide by requests where a rate was meant; otherwise more tensor parallelism, weights of fewer bits, or another target.
+
+    ## Certainty
+
+    Proven, at the most favourable batch, length and reading of the model. Where stated parameters and shape disagree and
+    only one forbids it, a warning that names both.
+
+    ## References
+
+    - [Pope et al., *Efficiently scaling transformer inference*](https://arxiv.org/abs/2211.05102), section 2
+    - `servelint derive` prints the bound with its terms
+    """
+    pool, plan = case.pool, case.deployment.plan
+    if pool.role.value in ("prefill", "encode"):
+        return
+    said = [(pool.target_tpot_seconds, pool.target_tpot_seconds.value, "wanted")] if pool.target_tpot_seconds.is_known else []
+    if plan is not None and plan.claims.tpot.is_known:
+        claim = plan.claims.tpot
+        said.append((claim, claim.value.value_si + claim.value.rounding, "claimed"))
+    if not said:
+        return
+    bound = case.latency.tpot_bound_seconds
+    weights = _weights_alone(case) if plan is not None else bound
+    for fact, value, words in said:
+        certain = value < bound
+        if not certain and value >= weights:
+            continue
+        least = bound if certain else weights
+        place = place_of(pool, fact)
+        reading = "" if certain else " for the weights of the parameters as stated"
+        yield Verdict(
+            place,
+            f"at least {duration(least * 1e3)} ms a token{reading}; {duration(value * 1e3)} ms {words}",
+            arithmetic=_tokens(case) if certain else (_weights_line(case, least),),
+            related=related(place, (pool.accelerator, "the accelerator"), (pool.model, "the model")),
+            severity=Severity.ERROR if certain else Severity.WARNING,
+            certainty=Certainty.PROVEN if certain else Certainty.ESTIMATED,
+            key=words,
+        )
+
+
+def _tokens(case: PoolCase) -> tuple[str, ...]:
+    """The last step of the derivation: the bound of a token's time."""
+    step = case.latency.steps[-1]
+    return (f"{step.formula} ({', '.join(step.inputs)}) = {step.result}",)
+
+
+def _weights_alone(case: PoolCase) -> float:
+    """Seconds to read the weights of the parameters as stated, over all GPUs; 0 where the shape is what counts.
+
+    Where both disagree, the bound takes the smaller reading; this is the other's, without its KV cache.
+    """
+    from servelint.capacity.latency import draft_tokens
+    from servelint.capacity.quantization import dtype_bytes
+    from servelint.capacity.work import bandwidth, readings_of
+
+    works = readings_of(case.pool)
+    quantized = case.pool.quantization.get("none") not in ("none", "")
+    if len(works) < 2 or quantized:
+        return 0.0
+    rate_ = case.layout.world_size * bandwidth(case.accelerator) * (1 + draft_tokens(case.pool))
+    return works[0].layers * dtype_bytes(case.pool) / rate_
+
+
+def _weights_line(case: PoolCase, least: float) -> str:
+    from servelint.capacity.quantization import dtype_bytes
+    from servelint.capacity.work import bandwidth, readings_of
+
+    speed = bandwidth(case.accelerator) / 1e12
+    gpus, work = case.layout.world_size, readings_of(case.pool)[0]
+    return f"{work.label} × {dtype_bytes(case.pool):g} B / ({gpus} GPUs × {speed:.3g} TB/s) = {duration(least * 1e3)} ms"

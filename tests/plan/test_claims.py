@@ -159,3 +159,15 @@ def test_a_catalogue_accelerator_has_every_reading(plan: Make) -> None:
 def test_gpus_are_summed_over_pools_and_replicas(plan: Make) -> None:
     found = plan("pools:\n- {role: prefill, replicas: 3}\n- {role: decode, parallelism: {tensor: 8, sequence: 8}}\n")
     assert gpus_of(found.case) == 3 * 2 + 8
+
+
+def test_a_fix_changes_several_degrees_in_one_patch(plan: Make) -> None:
+    from servelint_rules.changes import resized
+
+    found = plan("claims: {gpus: 16}\n", model=SHAPE, parallelism="parallelism: {tensor: 4, pipeline: 2, data: 2}\n")
+    pool = found.case.pool
+    edits = resized(pool, pool.layout.with_(tensor=2, pipeline=1), {"tensor": 2, "pipeline": 1})
+    assert edits is not None
+    text = apply(found.source.text, edits)
+    assert "parallelism: {tensor: 2, pipeline: 1, data: 2}" in text
+    assert "claims: {gpus: 4}" in text

@@ -55,7 +55,7 @@ def test_what_is_read(text: str, dimension: Dimension, value: float) -> None:
         ("64", Dimension.MEMORY, "`64` without a unit means bytes: write the unit, such as 64 GB"),
         ("64 GB/s", Dimension.MEMORY, "`64 GB/s` is a bandwidth; here a memory is wanted, such as 64 GB or 80 GiB"),
         ("10 ms", Dimension.MEMORY, "`10 ms` is a time; here a memory is wanted, such as 64 GB or 80 GiB"),
-        ("400 TFLOP", Dimension.COMPUTE, "`400 TFLOP` has an unknown unit `TFLOP`: did you mean TFLOPS?"),
+        ("400 TFLOP", Dimension.COMPUTE, "`400 TFLOP` is a number of operations; here a compute rate is wanted, such as 400 TFLOPS"),
         ("fast", Dimension.TIME, "`fast` is not a time: write 10 s or 50 ms"),
         ("-1 s", Dimension.TIME, "`-1 s` is negative: a time is zero or more, such as 10 s or 50 ms"),
         ("1e400 s", Dimension.TIME, "`1e400 s` is not a finite time: write 10 s or 50 ms"),

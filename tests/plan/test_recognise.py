@@ -42,13 +42,21 @@ def test_every_statement_of_the_full_plan_is_read(recognised: Callable[[str], An
     assert plan.claims.memory.utilization.value.value_si == pytest.approx(0.604)
     assert plan.claims.ttft.value.value_si == 0.041
     assert plan.claims.throughput_per_gpu.value.rate.value_si == 19e6
-    assert is_absent(plan.claims.throughput)
+    assert plan.claims.throughput.value.rate.value_si == 38e6
+    assert is_absent(plan.claims.latency)
+    assert plan.claims.prefill_flops.value.value_si == 17.87e12
+    assert [target.value for target in plan.claims.meets] == ["ttft", "throughput_per_gpu", "memory_utilization"]
+    assert [each.name for each in plan.alternatives] == ["previous", "one GPU"]
+    assert [(plan.alternatives[i].degrees["pipeline"].value, plan.alternatives[i].claims.gpus.value) for i in (0, 1)] == [
+        (2, 8), (1, 1),
+    ]  # fmt: skip
+    assert plan.alternatives[0].claims.memory.utilization.value.value_si == pytest.approx(0.302)
     assert [step.step for step in plan.reasoning] == ["model_structure", "structural", "operator", "request"]
     assert plan.reasoning[1].because == "all 16 layers fit on one GPU"
     assert plan.reasoning[2].decides["sequence"].value == 2
     assert [use.value for use in plan.reasoning[3].uses] == ["operator"]
     assert [(o.name, o.seconds.value.value_si, [a.value for a in o.after]) for o in plan.critical_path["prefill"]] == [
-        ("gemm", 0.037, []), ("all_reduce", 0.004, ["gemm"]),
+        ("tp_compute", 0.037, []), ("tp_comm", 0.004, ["tp_compute"]),
     ]  # fmt: skip
 
 

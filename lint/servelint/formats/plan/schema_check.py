@@ -92,7 +92,11 @@ def plain(node: Node) -> Any:
 
 def violations(document: Document, content: Any, schema: Mapping[str, Any]) -> list[Problem]:
     """What ``schema`` objects to in ``content``, the plain value of ``document``, in the order of the document."""
-    # Lazy import, and of the validator alone: only plans, configuration and policies pay for jsonschema.
+    from servelint.formats.plan.validity import surely_valid
+
+    if surely_valid(content, schema):
+        return []
+    # Lazy import, and of the validator alone: only plans with something wrong, configuration and policies pay for jsonschema.
     from jsonschema.validators import Draft202012Validator
 
     found = [p for error in Draft202012Validator(schema).iter_errors(content) for p in _problems(document, error)]
