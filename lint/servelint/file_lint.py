@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from servelint.config import Config
     from servelint.deployment import Deployment
+    from servelint.engines.base import Engine
     from servelint.finding import Finding, ReadError
     from servelint.formats.run_objects import RunObjects
     from servelint.rulebook import Rule, Scope
@@ -27,8 +28,8 @@ if TYPE_CHECKING:
 class Reading:
     """The surroundings a format recognises a document in; collects what it reports and which other objects it asked for."""
 
-    def __init__(self, session: Session, documents: Sequence[Document], objects: RunObjects | None) -> None:
-        self.engines = session.registry.engines
+    def __init__(self, engines: Sequence[Engine], documents: Sequence[Document], objects: RunObjects | None) -> None:
+        self.engines = engines
         self.documents = documents
         self.problems: list[tuple[str, Verdict, str]] = []
         self.document: Document | None = None  # that is being recognised
@@ -156,10 +157,11 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     config, plugins = session.config, session.registry
     result = read_text(source)
     lint.documents = len(result.documents)
-    reading = Reading(session, result.documents, objects)
-    stated: list[Deployment] = []
     words = source.text.lower()
-    formats = plugins.formats_for(words.encode("utf-8", "surrogatepass"))
+    data = words.encode("utf-8", "surrogatepass")
+    reading = Reading(plugins.engines_for(data), result.documents, objects)
+    stated: list[Deployment] = []
+    formats = plugins.formats_for(data)
     for document in result.documents:
         reading.document = document
         for fmt in formats:

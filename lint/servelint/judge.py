@@ -16,7 +16,7 @@ from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Scope
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Mapping
 
     from servelint.case import WorkspaceCase
     from servelint.config import Config
@@ -56,35 +56,39 @@ def scopes_of(deployment: Deployment) -> frozenset[Scope]:
     return frozenset(scopes)
 
 
-def _applies(rule: Rule, deployment: Deployment, pool: Pool | None) -> bool:
-    if rule.formats and deployment.format not in rule.formats:
-        return False
-    engine = pool.engine.get("") if pool is not None else ""
-    return not rule.engines or engine in rule.engines
+class _Subject(NamedTuple):
+    """What a rule of one scope is called on: the cases of one container, pool or deployment (several for several GPU types)."""
+
+    pool: str
+    engine: str
+    cases: list[Any]
+
+
+def _applies(rule: Rule, format_name: str, engine: str) -> bool:
+    return (not rule.formats or format_name in rule.formats) and (not rule.engines or engine in rule.engines)
 
 
 def _subjects(
-    rule: Rule, deployment: Deployment, cases: dict[str, list[PoolCase]], knowledge: Mapping[str, Any] | None
-) -> Iterator[tuple[str, list[Any]]]:
-    """(pool name, the cases of one subject): one per container, pool or deployment that the rule applies to."""
-    if rule.scope in (Scope.POOL, Scope.CONTAINER):
-        for pool in deployment.pools:
-            if not _applies(rule, deployment, pool):
-                continue
-            if rule.scope is Scope.POOL:
-                yield pool.name, cases[pool.name]
-            else:
-                for container in pool.containers:
-                    if container.command is not None:
-                        yield pool.name, [ContainerCase(container, pool, deployment)]
-        return
-    if not _applies(rule, deployment, deployment.pools[0] if deployment.pools else None):
-        return
-    first = tuple(cases[pool.name][0] for pool in deployment.pools)
-    if rule.scope is Scope.DEPLOYMENT:
-        yield "", [DeploymentCase(deployment, first)]
-    elif rule.scope is Scope.PLAN and deployment.plan is not None:
-        yield "", [PlanCase(deployment, first, knowledge)]
+    scope: Scope, deployment: Deployment, cases: dict[str, list[PoolCase]], knowledge: Mapping[str, Any] | None
+) -> list[_Subject]:
+    """One for each container, pool or deployment."""
+    pools = deployment.pools
+    if scope is Scope.POOL:
+        return [_Subject(pool.name, pool.engine.get(""), cases[pool.name]) for pool in pools]
+    if scope is Scope.CONTAINER:
+        return [
+            _Subject(pool.name, pool.engine.get(""), [ContainerCase(container, pool, deployment)])
+            for pool in pools
+            for container in pool.containers
+            if container.command is not None
+        ]
+    first = tuple(cases[pool.name][0] for pool in pools)
+    engine = pools[0].engine.get("") if pools else ""
+    if scope is Scope.DEPLOYMENT:
+        return [_Subject("", engine, [DeploymentCase(deployment, first)])]
+    if scope is Scope.PLAN and deployment.plan is not None:
+        return [_Subject("", engine, [PlanCase(deployment, first, knowledge)])]
+    return []
 
 
 def _worst(verdicts: list[tuple[Verdict, str]]) -> list[Verdict]:
@@ -92,10 +96,12 @@ def _worst(verdicts: list[tuple[Verdict, str]]) -> list[Verdict]:
     groups: dict[tuple[Any, str], list[tuple[Verdict, str]]] = {}
     for verdict, name in verdicts:
         groups.setdefault((verdict.place, verdict.key), []).append((verdict, name))
+    cases = {name for _, name in verdicts}
     kept = []
     for group in groups.values():
         verdict, name = max(group, key=lambda item: item[0].severity or Severity.INFO)
-        if name:
+        alike = len({each.label for each, _ in group}) == 1 and {each for _, each in group} == cases
+        if name and not alike:
             verdict = verdict._replace(label=f"{verdict.label} (on {name}, one of the GPU types allowed here)")
         kept.append(verdict)
     return kept
@@ -117,30 +123,43 @@ class _Missing:
         return [NotChecked(path, deployment, tuple(codes), fact, reason, remedy) for (fact, reason, remedy), codes in found]
 
 
-def _verdicts(rule: Rule, case: Any, subject: str, missing: _Missing) -> Iterator[Verdict]:
-    """What the rule says of one case."""
+def _verdicts(rule: Rule, case: Any, subject: str, missing: _Missing) -> list[Verdict]:
+    """What the rule says of one case, up to where an unknown fact stops it."""
+    found: list[Verdict] = []
     try:
-        yield from rule.check(case)
+        for verdict in rule.check(case):
+            found.append(verdict)  # noqa: PERF402 - what was said before an unknown fact stays said
     except UnknownFact as unknown:
         missing.add(unknown, rule)
     except Exception as error:
         # An organization's rule may raise anything; without its name nobody could tell whose it is.
         sentence = f"rule {rule.code} ({rule.origin}) failed on {subject}: {type(error).__name__}: {error}"
         raise RuleError(sentence) from error
+    return found
 
 
 def judge(deployment: Deployment, rules: Iterable[Rule], knowledge: Mapping[str, Any] | None = None) -> Judgement:
     """Every verdict of ``rules`` on ``deployment``, and what could not be evaluated. ``knowledge``: see :class:`PlanCase`."""
     cases = {pool.name: pool_cases(pool, deployment) for pool in deployment.pools}
+    subjects: dict[Scope, list[_Subject]] = {}
     said: list[Said] = []
     missing = _Missing()
     for rule in rules:
-        for pool_name, subjects in _subjects(rule, deployment, cases, knowledge):
-            verdicts: list[tuple[Verdict, str]] = []
-            for case in subjects:
-                name = case.accelerator.name if len(subjects) > 1 else ""
-                verdicts += [(verdict, name) for verdict in _verdicts(rule, case, deployment.name, missing)]
-            said += [Said(rule, verdict, deployment.name, pool_name) for verdict in _worst(verdicts)]
+        of_scope = subjects.get(rule.scope)
+        if of_scope is None:
+            of_scope = subjects[rule.scope] = _subjects(rule.scope, deployment, cases, knowledge)
+        for subject in of_scope:
+            if not _applies(rule, deployment.format, subject.engine):
+                continue
+            if len(subject.cases) == 1:
+                verdicts = _verdicts(rule, subject.cases[0], deployment.name, missing)
+                if len(verdicts) > 1:
+                    verdicts = _worst([(verdict, "") for verdict in verdicts])
+            else:
+                found = [(verdict, case.accelerator.name) for case in subject.cases
+                         for verdict in _verdicts(rule, case, deployment.name, missing)]  # fmt: skip
+                verdicts = _worst(found)
+            said += [Said(rule, verdict, deployment.name, subject.pool) for verdict in verdicts]
     return Judgement(said, missing.not_checked(deployment.document.source.path, deployment.name))
 
 
@@ -158,7 +177,7 @@ def judge_group(group: GroupCase, rules: Iterable[Rule]) -> Judgement:
     missing = _Missing()
     members = [case.deployment for case in group.pools]
     for rule in rules:
-        if any(_applies(rule, case.deployment, case.pool) for case in group.pools):
+        if any(_applies(rule, case.deployment.format, case.pool.engine.get("")) for case in group.pools):
             verdicts = _verdicts(rule, group, group.name, missing)
             said += [Said(rule, verdict, _owner(verdict, members) or group.name, "") for verdict in verdicts]
     return Judgement(said, missing.not_checked(members[0].document.source.path, group.name))

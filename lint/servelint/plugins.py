@@ -110,6 +110,8 @@ class Registry:
         self.engines: tuple[Engine, ...] = tuple(e for part in reversed(manager.hook.servelint_engines()) for e in part)
         self._needles = [(fmt, needle_sets(fmt.needles, self.engines)) for fmt in self.formats]
         self._rules: dict[str, Rule] = {}
+        self._chosen_by: Config | None = None
+        self._chosen: dict[frozenset[Scope], list[Rule]] = {}
         self._themes: list[Theme] = []
         for part in reversed(manager.hook.servelint_rules()):
             for item in part:
@@ -123,11 +125,20 @@ class Registry:
         known: dict[bytes, bool] = {}
         return [fmt for fmt, sets in self._needles if matches(data_lower, sets, known)]
 
+    def engines_for(self, data_lower: bytes) -> tuple[Engine, ...]:
+        """The engines to ask about such a file: those that are described, which formats may imply, and others that it names."""
+        return tuple(
+            engine
+            for engine in self.engines
+            if getattr(engine, "described", True) or any(needle in data_lower for needle in engine.needles)
+        )
+
     def _add(self, rule: Rule) -> None:
         other = self._rules.get(rule.code)
         if other is not None and other is not rule:
             raise UsageError(f"rule code {rule.code} is defined twice: in {other.origin} and in {rule.origin}")
         self._rules[rule.code] = rule
+        self._chosen = {}
 
     def _load(self, theme: Theme) -> None:
         module = import_module(theme.module)
@@ -143,7 +154,12 @@ class Registry:
         for theme in [t for t in self._themes if t.concerns(scopes, text) and _is_asked_for(t, config)]:
             self._load(theme)
             self._themes.remove(theme)
-        return sorted((r for r in self._rules.values() if r.scope in scopes and config.runs(r)), key=lambda r: r.code)
+        if self._chosen_by is not config:
+            self._chosen_by, self._chosen = config, {}
+        if scopes not in self._chosen:
+            chosen = (rule for rule in self._rules.values() if rule.scope in scopes and config.runs(rule))
+            self._chosen[scopes] = sorted(chosen, key=lambda rule: rule.code)
+        return self._chosen[scopes]
 
     def rules(self) -> dict[str, Rule]:
         """Every rule, by code."""

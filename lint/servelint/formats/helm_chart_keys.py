@@ -14,6 +14,7 @@ class Flag(NamedTuple):
     switch: bool = False
 
 
+@cache
 def kebab(key: str) -> str:
     """``tensorParallelSize``, ``tensor_parallel_size`` and ``TENSOR_PARALLEL_SIZE`` are ``tensor-parallel-size``."""
     parts: list[str] = []
