@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Severity, Verdict
+from servelint.formats import devices
 from servelint.rulebook import Scope, rule
 from servelint_rules import gpu_counts, guards
 from servelint_rules.figures import count
@@ -58,8 +59,8 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
 
     Proven: from the command line and the resources in the same manifest. The rule is silent where they do not decide it:
     patches and unfinished bases, degrees computed by a shell, resources that do not count GPUs one by one (TPU, Neuron,
-    MIG, claims), Kubernetes objects that an operator owns, hosts that several replicas share, and images for CPUs or
-    simulators. Machines that are larger than a replica are no finding where they only come whole (KAITO, Slurm).
+    MIG, claims other than KServe's), Kubernetes objects that an operator owns, hosts that several replicas share, and images
+    for CPUs or simulators. Machines that are larger than a replica are no finding where they only come whole (KAITO, Slurm).
 
     ## References
 
@@ -68,7 +69,7 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
     """
     pool, kind = case.pool, case.deployment.format
     container = pool.containers[0] if pool.containers else None
-    if container is None or pool.shares_nodes or not guards.counts_devices(pool) or not _is_judged(container, kind):
+    if container is None or pool.shares_nodes or not _counts_gpus(case) or not _is_judged(container, kind):
         return
     if kind not in _OWN_VARIABLES and not guards.is_literal(container.command, *gpu_counts.DEGREE_FLAGS):
         return
@@ -99,14 +100,24 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
     )
 
 
+def _counts_gpus(case: PoolCase) -> bool:
+    """One unit of what the pool asks for is one GPU: of a device plugin, or of NVIDIA's class that KServe claims from."""
+    managed = case.pool.gpu_resource == devices.DYNAMIC and case.deployment.format == "kserve"
+    return managed or guards.counts_devices(case.pool)
+
+
 def _is_judged(container: Container, kind: str) -> bool:
     if not guards.runs_on_gpus(container):
         return False
     if container.pod is None:
         return kind not in _PLAIN
+    if kind == "kserve":
+        return True  # what its configurations may add is unknown to the facts, not to this rule
     return guards.is_complete(container.pod) and (kind not in _PLAIN or not guards.has_operator(container.pod))
 
 
 def _may_grow(container: Container) -> bool:
-    """An elastic deployment holds GPUs that it does not use yet."""
-    return container.command is not None and container.command.last("--enable-elastic-ep") is not None
+    """An elastic deployment holds GPUs that it does not use yet; vLLM-Omni spreads the stages of one model over them."""
+    if "omni" in container.image.get("").lower():
+        return True
+    return container.command is not None and any(container.command.last(f) is not None for f in ("--enable-elastic-ep", "--omni"))

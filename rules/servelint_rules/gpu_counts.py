@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Proposal
+from servelint.formats import devices
 from servelint.records import NamedTuple
 from servelint_rules.changes import Hosts, edits_of, hosts_for
 from servelint_rules.figures import count
@@ -76,7 +77,7 @@ def arithmetic(case: PoolCase, need: Need) -> tuple[str, ...]:
     pool = case.pool
     if need.machine:
         return (f"tensor-parallel size {need.needed} on each machine that KAITO takes", need.machine)
-    layout, resource = case.layout, pool.gpu_resource
+    layout, resource = case.layout, _resource(pool)
     if need.per_pod:
         local = need.needed // layout.rank_group
         return (
@@ -102,6 +103,9 @@ def proposals(pool: Pool, need: Need) -> tuple[Proposal, ...]:
     gpus, nodes = pool.gpus_per_node.value, pool.nodes.value
     if need.per_pod:
         return (Proposal(f"ask for {count(need.needed, 'GPU')} in each pod", False, edits_of(pool.gpus_per_node, need.needed)),)
+    fewer = nodes > 1 and gpus > 0 and need.needed < need.asked and need.needed % gpus == 0
+    if fewer and gpus % pool.tensor.value == 0:
+        return (_group(pool, need.needed // gpus),)  # whole tensor groups stay on one host
     if need.needed % nodes == 0 and need.needed // nodes <= _MOST_GPUS_PER_POD:
         each = need.needed // nodes
         where = "" if nodes == 1 else " in each pod" if _in_pods(pool) else " on each host"
@@ -109,11 +113,14 @@ def proposals(pool: Pool, need: Need) -> tuple[Proposal, ...]:
         return (Proposal(title, False, edits_of(pool.gpus_per_node, each)),)
     hosts = hosts_for(Hosts(gpus, nodes), need.needed) if gpus else None
     if hosts is not None and hosts.gpus == gpus:
-        return (
-            Proposal(
-                f"make a group of {count(hosts.nodes, 'pod' if _in_pods(pool) else 'host')}",
-                False,
-                edits_of(pool.nodes, hosts.nodes),
-            ),
-        )
+        return (_group(pool, hosts.nodes),)
     return (Proposal(f"choose degrees whose product is {need.asked}, or pods that hold {need.needed} GPUs", False, None),)
+
+
+def _group(pool: Pool, nodes: int) -> Proposal:
+    what = count(nodes, "pod" if _in_pods(pool) else "host")
+    return Proposal(f"make a group of {what}", False, edits_of(pool.nodes, nodes))
+
+
+def _resource(pool: Pool) -> str:
+    return "claimed GPU" if pool.gpu_resource == devices.DYNAMIC else pool.gpu_resource

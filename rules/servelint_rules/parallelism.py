@@ -33,7 +33,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     ## What it checks
 
     That `num_attention_heads` of the model (of its language model, for multimodal ones) is a multiple of the
-    tensor-parallel size.
+    tensor-parallel size; for vLLM also that one of this size and the number of KV heads is a multiple of the other.
 
     ## Why it matters
 
@@ -67,6 +67,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     architecture = case.architecture
     heads = shape.heads(architecture)
     if heads % size == 0:
+        yield from _kv_heads(case, size)
         return
     best = largest_tensor_size(architecture, size)
     after = case.layout.with_(tensor=best)
@@ -90,6 +91,28 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
             ),
         ),
         severity=Severity.ERROR,
+    )
+
+
+def _kv_heads(case: PoolCase, size: int) -> Iterator[Verdict]:
+    """vLLM shares KV heads out evenly or copies each equally often (``QKVParallelLinear`` in linear.py)."""
+    from servelint.capacity import shape
+
+    pool, architecture = case.pool, case.architecture
+    heads = shape.kv_heads(architecture)
+    if pool.engine.value != "vllm" or architecture.is_mla or heads % size == 0 or size % heads == 0:
+        return
+    best = largest_tensor_size(architecture, size)
+    after = case.layout.with_(tensor=best)
+    place = place_of(pool, pool.tensor)
+    yield Verdict(
+        place,
+        f"{heads} KV heads can neither be shared by {size} GPUs nor copied equally often",
+        arithmetic=(f"{heads} / {size} = {heads / size:.2f}, {size} / {heads} = {size / heads:.2f}: neither is whole",),
+        related=related(place, (pool.model, f"has {heads} KV heads")),
+        proposals=(Proposal(f"tensor-parallel size {best}", False, lambda: resized(case, after, {"tensor": best})),),
+        severity=Severity.ERROR,
+        key="KV heads",
     )
 
 
@@ -164,7 +187,7 @@ def pipeline_parallel_not_needed(case: PoolCase) -> Iterator[Verdict]:
         return  # the pipeline is what makes the model fit
     demand = demand_of(pool)
     room = then.max_concurrency(demand.tokens)
-    if room.low < demand.sequences or not _within_memory_target(case, after, demand) or not _targets_hold(case, after):
+    if room.low < demand.sequences or not within_memory_target(case, after, demand) or not targets_hold(case, after):
         return
     gpus, fewer = case.layout.world_size, after.world_size
     place = place_of(pool, pool.pipeline)
@@ -196,7 +219,7 @@ def _whole(number: float) -> str:
     return f"{max(0, int(number)):d}"
 
 
-def _within_memory_target(case: PoolCase, after: Layout, demand: Demand) -> bool:
+def within_memory_target(case: PoolCase, after: Layout, demand: Demand) -> bool:
     """Whether the need at PP=1 stays below the most memory that the targets allow, where they say so."""
     target = case.pool.target_memory_utilization_max
     if not target.is_known:
@@ -207,7 +230,7 @@ def _within_memory_target(case: PoolCase, after: Layout, demand: Demand) -> bool
     return need.high <= target.value * case.memory_under(after).device_bytes.low
 
 
-def _targets_hold(case: PoolCase, after: Layout) -> bool:
+def targets_hold(case: PoolCase, after: Layout) -> bool:
     """Whether the stated time targets surely hold at PP=1, or do not get worse by dropping it."""
     pool = case.pool
     targets = [

@@ -1,259 +1,234 @@
-"""Placement: on which nodes the pods of an engine may run, and what of them they get beside the GPUs."""
+"""PAR209, PAR217, PAR218, HWQ507: on which GPUs the ranks of a pool lie, and how many of them are worth having."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.facts import Place
+from servelint.facts import FactState
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.formats import devices
 from servelint.rulebook import Scope, rule
-from servelint.source.nodes import ScalarNode
-from servelint_rules import guards, pods
-from servelint_rules.figures import count
-from servelint_rules.places import related
+from servelint.source.nodes import MappingNode
+from servelint_rules import guards
+from servelint_rules.figures import count, duration, gib
+from servelint_rules.parallelism import targets_hold, within_memory_target
+from servelint_rules.places import place_of, related
+from servelint_rules.unaccounted import check_accelerator, gpu_memory
+from servelint_rules.workload import demand_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.case import ContainerCase
-    from servelint.deployment import Container, Pool
+    from servelint.case import PoolCase
+    from servelint.deployment import Pool
 
-_MOST_GPUS_PER_NODE = 16  # the largest node of the clouds' instance types
-# V1 is the default from here on, with an engine core of its own (capacity.regimes).
-_OWN_ENGINE_CORE = (0, 8, 0)
-# Variables by which a transport over RDMA is asked for.
-_RDMA = ("NCCL_IB_HCA", "NVSHMEM_HCA_LIST", "UCX_NET_DEVICES", "NCCL_IB_GID_INDEX", "NVSHMEM_IB_GID_INDEX")
-_RDMA_FLAGS = ("--disaggregation-ib-device", "--mooncake-ib-device")
+# What asks for network devices that reach other hosts' memory: resource names, annotations and variables.
+_RDMA = (
+    "rdma", "infiniband", "roce", "amazonaws.com/efa", "fi_provider", "mlnx", "hostdev", "sriov", "sr-iov", "nccl_ib", "nccl_net",
+    "ucx_net", "gpudirect", "mnnvl", "imex", "networking.gke.io/interfaces", "k8s.v1.cni.cncf.io/networks", "libnccl-net",
+)  # fmt: skip
+_GPUS_OF_A_TRAY = 4
+_PROMPT = 1000
+_BYTES = 2
+
+
+def _mentions_rdma(pool: Pool) -> bool:
+    """The pods ask for, name or set up a network with remote memory access, or a fabric that spans hosts."""
+    for container in pool.containers:
+        words = [name.lower() for name in container.environment]
+        pod = container.pod
+        for node in (container.node, pod.node if pod is not None else None):
+            if isinstance(node, MappingNode):
+                text = node.span
+                source = container.document.source.text[text.start : text.end]
+                words.append(source.lower())
+        if any(mark in word for word in words for mark in _RDMA):
+            return True
+    return False
 
 
 @rule(
-    "K8S612", "no-placement", "GPU pod that may run on any node",
-    severity=Severity.INFO, certainty=Certainty.ADVICE, scope=Scope.CONTAINER, since="0.1.0",
-    formats=guards.TEMPLATED, advice=True,
+    "PAR209", "tp-spans-nodes", "The tensor-parallel group spans hosts",
+    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
+    engines=("vllm", "sglang", "trtllm", "generic"), inputs=("accelerator",),
 )  # fmt: skip
-def no_placement(case: ContainerCase) -> Iterator[Verdict]:
+def tp_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    A pod that asks for GPUs and has neither node selector, affinity, tolerations, runtime class nor node name.
+    A tensor-parallel group (of the attention, where attention data parallelism cuts it) with more ranks than a host has GPUs,
+    where nothing in the manifest asks for RDMA or for a fabric that joins hosts (NVL72).
 
     ## Why it matters
 
-    In a cluster with several kinds of GPUs such a pod gets any of them, also one whose memory is too small for the model. In
-    one whose GPU nodes are tainted it gets none, unless an admission controller adds the toleration. And nothing here can
-    check its memory: the GPU is not known.
+    Tensor parallelism exchanges activations twice in every layer of every step. Inside a host that runs over NVLink; between
+    hosts over a network that is ten to a hundred times slower, and without RDMA through the CPUs as well.
 
     ## How to fix
 
-    Name the GPU by a node selector (`nvidia.com/gpu.product`), and tolerate the taint of the GPU nodes.
+    A tensor-parallel size of the GPUs of one host, and pipeline stages over the hosts; for a mixture of experts data and expert
+    parallelism.
 
     ## Certainty
 
-    Advice: with one kind of GPU the device plugin places the pod well enough.
+    Heuristic: the network may be there without a word in the manifest. Groups that mention RDMA are left out.
 
     ## References
 
-    - [Kubernetes: schedule GPUs, clusters with different types](https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/#manage-clusters-with-different-types-of-gpus)
+    - vLLM documentation, Parallelism and Scaling
+    - [vllm#13552](https://github.com/vllm-project/vllm/issues/13552), [OpenRLHF#758](https://github.com/OpenRLHF/OpenRLHF/issues/758)
     """
-    container, pool = case.container, case.pool
-    pod = container.pod
-    asked = devices.devices(container.node)
-    if pod is None or not guards.may_lack(pod) or asked.written is None or not pods.is_first(container, pool):
+    pool = case.pool
+    ranks = case.layout.attention_tensor
+    if ranks <= 1 or case.layout.expert > 1 or pool.shares_nodes:
         return
-    spec = pod.node.get("spec")
-    if spec is None or any(
-        spec.get(key) is not None for key in ("nodeSelector", "affinity", "tolerations", "runtimeClassName", "nodeName")
-    ):
+    per_host = pool.gpus_per_node.value
+    if ranks <= per_host or pool.nodes.value <= 1:
         return
-    place = Place.of(container.document, asked.written)
-    yield Verdict(place, f"any node with {asked.resource} will do, whatever its GPU is", key=container.name)
-
-
-@rule(
-    "K8S613", "cpu-throttled", "CPU limit below the processes of the engine",
-    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm",), formats=guards.TEMPLATED, fixable=True,
-)  # fmt: skip
-def cpu_throttled(case: ContainerCase) -> Iterator[Verdict]:
-    """
-    ## What it checks
-
-    The CPU limit of a container against the processes of vLLM that keep a core busy: the API server, the engine core and, for
-    several GPUs, a worker for each. Before 0.8 the engine core was one of the workers.
-
-    ## Why it matters
-
-    The engine core and the workers spin on a core each. Under a smaller limit the kernel stops all of them for a part of
-    every 100 ms: GPUs wait, and time per token grows without any sign in the engine's log.
-
-    ## How to fix
-
-    Raise the limit, or state a request only: without a limit nothing is throttled.
-
-    ## Certainty
-
-    Heuristic: it costs speed, not correctness, and how much depends on the load.
-
-    ## References
-
-    - vLLM, `docs/configuration/optimization.md`, "CPU resources for GPU deployments" (0.33.0)
-    - [vllm#9113](https://github.com/vllm-project/vllm/issues/9113), [vllm#13247](https://github.com/vllm-project/vllm/issues/13247)
-    """
-    container, pool = case.container, case.pool
-    limit = container.node.get("resources", "limits", "cpu")
-    if not guards.is_complete(container.pod) or not guards.runs_on_gpus(container) or not isinstance(limit, ScalarNode):
+    if pool.gpu_resource not in devices.COUNTED or not all(map(guards.runs_on_gpus, pool.containers)) or _mentions_rdma(pool):
         return
-    workers, cores = min(_gpus_of(container), pods.ranks_in_pod(pool)), devices.amount(limit)
-    if cores is None or workers < 1 or not guards.counts_devices(pool):
+    if pool.accelerator.is_known and (case.accelerator.fabric_devices or 0) >= ranks:
         return
-    own = workers > 1 and pool.version.is_known and pool.version.value >= _OWN_ENGINE_CORE
-    needed = 2 if workers == 1 else workers + (2 if own else 1)
-    if cores >= needed:
-        return
-    from servelint.source import edits  # lazy: only findings edit
-
-    document = container.document
-    yield Verdict(
-        Place.of(document, limit),
-        f"{limit.text} CPUs for {needed} processes that each keep a core busy",
-        arithmetic=(_processes(workers, own=own, needed=needed),),
-        related=related(Place.of(document, limit), (pool.gpus_per_node, count(_gpus_of(container), "GPU"))),
-        proposals=(Proposal(f"a limit of {2 * needed} CPUs", False, lambda: edits.set_scalar(document, limit, str(2 * needed))),),
-        key=container.name,
-    )
-
-
-def _processes(workers: int, *, own: bool, needed: int) -> str:
-    if workers == 1:
-        return "1 API server + 1 engine core, which runs the GPU = 2"
-    return f"1 API server + {'1 engine core + ' if own else ''}{workers} GPU workers = {needed}"
-
-
-def _gpus_of(container: Container) -> int:
-    asked = devices.devices(container.node)
-    return (devices.whole(asked.written) or 0) if asked.written is not None else 0
-
-
-@rule(
-    "K8S625", "runtimeclass-or-capability", "RDMA is configured, and the pod may not use it",
-    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.CONTAINER, since="0.1.0",
-    formats=guards.TEMPLATED,
-)  # fmt: skip
-def rdma_without_access(case: ContainerCase) -> Iterator[Verdict]:
-    """
-    ## What it checks
-
-    A container that configures RDMA (`NCCL_IB_HCA`, `UCX_NET_DEVICES` with a Mellanox device, `--disaggregation-ib-device` and
-    the like), but is neither privileged nor has a device of an RDMA or network plugin, a claim, or the host's `/dev/infiniband`.
-
-    ## Why it matters
-
-    Without the device files of the network card in the container the library finds no device. NCCL and UCX then fall back to
-    TCP without an error, an order of magnitude slower; transfer engines that need RDMA fail.
-
-    ## How to fix
-
-    Ask for the resource of the RDMA device plugin (`rdma/…`), with the capability `IPC_LOCK` so that memory can be pinned.
-
-    ## Certainty
-
-    Heuristic: a runtime may add the devices by itself.
-
-    ## References
-
-    - [Mellanox/k8s-rdma-shared-dev-plugin](https://github.com/Mellanox/k8s-rdma-shared-dev-plugin)
-    - NCCL user guide, "Environment variables: NCCL_IB_HCA"
-    """
-    container, pool = case.container, case.pool
-    pod = container.pod
-    if pod is None or not guards.may_lack(pod) or _reaches_rdma(container):
-        return
-    place, what = _asks_for_rdma(container)
-    if place is None:
-        return
+    if not pool.accelerator.is_known and per_host == _GPUS_OF_A_TRAY:
+        return  # hosts of an NVL72 rack have as many, and nothing says that these are others
+    hosts = -(-ranks // per_host)
+    place = place_of(pool, pool.tensor)
     yield Verdict(
         place,
-        f"{what} names an RDMA device, and the container gets none",
-        related=related(place, (pool.gpus_per_node, "its devices")),
-        proposals=(Proposal("ask for the RDMA plugin's resource and the capability IPC_LOCK", False, None),),
-        key=container.name,
+        f"{ranks} ranks on hosts of {count(per_host, 'GPU')}: every layer's exchange crosses the network",
+        arithmetic=(f"{ranks} / {per_host} = {hosts} hosts in one tensor-parallel group",),
+        related=related(place, (pool.gpus_per_node, f"{count(per_host, 'GPU')} on each host"), (pool.nodes, f"{hosts} hosts")),
+        proposals=(Proposal(f"tensor-parallel size {per_host} and {hosts} pipeline stages", False, None),),
     )
-
-
-def _asks_for_rdma(container: Container) -> tuple[Place | None, str]:
-    for name in _RDMA:
-        fact = container.environment.get(name)
-        if fact is not None and fact.is_known and fact.place is not None and "mlx5" in fact.value:
-            return fact.place, name
-    command = container.command
-    for flag in _RDMA_FLAGS:
-        argument = command.last(flag) if command is not None else None
-        if command is not None and argument is not None and "mlx5" in (argument.value or ""):
-            return command.place_of(argument), flag
-    return None, ""
-
-
-def _reaches_rdma(container: Container) -> bool:
-    """The container may have the host's network devices by one of the ways there are."""
-    pod, node = container.pod, container.node
-    if pod is None or pods.says(node, "securityContext", "privileged") or node.get("resources", "claims") is not None:
-        return True
-    names = [key for side in ("limits", "requests") for key, _, _ in node.entries_at("resources", side)]
-    if any("/" in name and not devices.is_accelerator(name) for name in names):
-        return True  # rdma/…, vpc.amazonaws.com/efa, networking.gke.io.networks/…
-    paths = [path for path, _ in pods.mounted(pod, node)]
-    return any(path.startswith("/dev/infiniband") or path == "/dev" for path in paths)
 
 
 @rule(
-    "K8S629", "replicas-share-one-node", "All replicas are bound to one node",
-    severity=Severity.WARNING, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    formats=guards.TEMPLATED,
+    "PAR217", "tp-larger-than-needed", "Half of the tensor-parallel ranks would do",
+    severity=Severity.INFO, certainty=Certainty.ESTIMATED, scope=Scope.POOL, since="0.1.0",
+    inputs=("model", "accelerator"), advice=True,
 )  # fmt: skip
-def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
+def tp_larger_than_needed(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Several pods of one template that are all bound to one node, by `nodeName` or by the label `kubernetes.io/hostname`.
+    Whether the model and the KV cache it needs fit on half of the tensor-parallel ranks, at the unfavourable end of the
+    estimates, and stated targets still hold.
 
     ## Why it matters
 
-    When the node fails or is drained, all replicas are gone: they add throughput, but no availability. And they need the GPUs
-    of all pods on that one node; what does not fit stays pending for ever.
+    Each rank does less of the arithmetic and the same number of exchanges: throughput per GPU falls with the size of the group.
+    Two replicas on the same GPUs serve more.
 
     ## How to fix
 
-    Select nodes by their GPU (`nvidia.com/gpu.product`) instead of by name.
+    Half the tensor-parallel size, and twice the replicas.
 
     ## Certainty
 
-    Proven from the template. An error where the pods need more GPUs than the largest nodes have (16).
+    Estimated. Advice: a larger group answers each request faster, which may be what it is for.
 
     ## References
 
-    - [Kubernetes: assigning pods to nodes](https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/#nodename)
+    - [vllm#732](https://github.com/vllm-project/vllm/issues/732), [vllm#1435](https://github.com/vllm-project/vllm/issues/1435)
     """
-    container, pool = case.container, case.pool
-    pod = container.pod
-    if pod is None or not guards.is_complete(pod) or not pods.is_first(container, pool):
+    pool, size = case.pool, case.pool.tensor.value
+    if size <= 1 or size % 2 or case.layout.attention_data > 1 or case.layout.expert > 1 or case.layout.pipeline > 1:
         return
-    pinned, replicas = pods.pinned_node(pod), _pods_of(pool)
-    if not isinstance(pinned, ScalarNode) or replicas < 2 or any(mark in pinned.text for mark in "${<"):
+    after = case.layout.with_(tensor=size // 2)
+    if gpu_memory(case) is None:
         return
-    gpus = pool.gpus_per_node.get(0)
-    together = replicas * gpus
-    place = Place.of(container.document, pinned)
+    then, demand = case.memory_under(after), demand_of(pool)
+    fits = then.kv_pool_bytes.low > 0 and then.max_concurrency(demand.tokens).low >= demand.sequences
+    if not fits or not within_memory_target(case, after, demand) or not targets_hold(case, after):
+        return
+    place = place_of(pool, pool.tensor)
+    taken = f"weights {gib(then.weights_bytes.mid)} GiB, KV cache {gib(then.kv_pool_bytes.low)} GiB at least"
     yield Verdict(
         place,
-        f"{replicas} pods on {pinned.text}, and nowhere else",
-        arithmetic=(f"{replicas} pods × {count(gpus, 'GPU')} = {count(together, 'GPU')} on one node",) if gpus else (),
-        related=related(place, (pool.replicas_min, f"{pool.replicas_min.get(1)} replicas")),
-        proposals=(Proposal("select nodes by their GPU, not by name", False, None),),
-        severity=Severity.ERROR if together > _MOST_GPUS_PER_NODE else Severity.WARNING,
+        f"{size // 2} of {size} ranks hold the model and the KV cache it needs",
+        arithmetic=(f"at TP={size // 2} per GPU: {taken}", f"needed: {demand.sequences} × {demand.words}"),
+        related=related(place, (pool.model, f"{gib(then.weights_bytes.mid)} GiB of weights per GPU")),
+        proposals=(Proposal(f"tensor-parallel size {size // 2} and twice the replicas", False, None),),
     )
 
 
-def _pods_of(pool: Pool) -> int:
-    """Pods of the template, 0 where their number is not known."""
-    return pool.replicas_min.get(0) * pool.nodes.get(0)
+@rule(
+    "PAR218", "tp-over-pcie", "Tensor parallelism over PCIe",
+    severity=Severity.INFO, certainty=Certainty.ESTIMATED, scope=Scope.POOL, since="0.1.0",
+    inputs=("model", "accelerator"), advice=True,
+)  # fmt: skip
+def tp_over_pcie(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    A tensor-parallel size above 1 on GPUs without NVLink (L4, L40S, A10, T4, RTX).
+
+    ## Why it matters
+
+    Two all-reduces in every layer go over PCIe. Decoding hardly notices; long prompts do: the finding says how long a thousand
+    tokens wait for it at least.
+
+    ## How to fix
+
+    One larger GPU, a smaller checkpoint, or pipeline stages, which exchange once per stage.
+
+    ## Certainty
+
+    Estimated: the bytes follow from the model's shape, the rate is that of the bus at its best.
+
+    ## References
+
+    - NCCL, all-reduce: each rank sends 2 (n − 1) / n of the bytes
+    """
+    pool, size = case.pool, case.pool.tensor.value
+    if size <= 1 or not all(map(guards.runs_on_gpus, pool.containers)):
+        return
+    check_accelerator(case)
+    accelerator = case.accelerator
+    rate = accelerator.pcie_bytes_per_second
+    if accelerator.has_nvlink is not False or accelerator.slice_of or rate is None:
+        return
+    layers, hidden = case.architecture.layers, case.architecture.hidden_size
+    sent = 2 * layers * _PROMPT * hidden * _BYTES * 2 * (size - 1) / size
+    place = place_of(pool, pool.tensor)
+    yield Verdict(
+        place,
+        f"{_PROMPT} prompt tokens exchange {gib(sent)} GiB over PCIe: {duration(sent / rate)} s at least",
+        arithmetic=(
+            f"2 × {layers} layers × {_PROMPT} × {hidden} × {_BYTES} B × 2 × {size - 1} / {size} = {gib(sent)} GiB",
+            f"PCIe: {rate / 1e9:.3g} GB/s",
+        ),
+        related=related(place, (pool.accelerator, f"{accelerator.name} has no NVLink")),
+    )
+
+
+@rule(
+    "HWQ507", "gpu-memory-suffix-vs-selector", "The manifest names two different GPUs",
+    severity=Severity.WARNING, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+)  # fmt: skip
+def gpu_memory_suffix_vs_selector(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Node selectors, instance types and other statements of the GPU that exclude each other.
+
+    ## Why it matters
+
+    No node fits them all, so the pod stays pending; or one of them is a left-over, and the pod runs elsewhere than it says.
+
+    ## How to fix
+
+    Keep the one that is meant.
+
+    ## Certainty
+
+    Proven from the catalogue of GPUs and instance types.
+
+    ## References
+
+    - [Kubernetes: assigning pods to nodes](https://kubernetes.io/docs/concepts/scheduling-eviction/assign-pod-node/)
+    """
+    fact = case.pool.accelerator
+    if fact.state is not FactState.CONFLICT:
+        return
+    yield Verdict(fact.place or case.pool.place, fact.reason)

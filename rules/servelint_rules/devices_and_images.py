@@ -1,0 +1,115 @@
+"""HWQ506, HWQ509: devices that a pool asks for, and whether image and layout can use them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.formats import devices
+from servelint.rulebook import Scope, rule
+from servelint_rules.places import place_of, related
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.case import ContainerCase, PoolCase
+
+# Words of an image's name or tag that say for whose devices it was built, and the resources of those.
+_BUILT_FOR = {
+    "rocm": "amd.com/", "gaudi": "habana.ai/", "hpu": "habana.ai/", "xpu": "gpu.intel.com/", "tpu": "google.com/",
+    "neuron": "aws.amazon.com/", "neuronx": "aws.amazon.com/", "cuda": "nvidia.com/", "ascend": "huawei.com/",
+}  # fmt: skip
+_MAKERS = ("nvidia.com/", "amd.com/", "habana.ai/", "gpu.intel.com/", "google.com/tpu", "aws.amazon.com/neuron", "huawei.com/")
+
+
+@rule(
+    "HWQ506", "mig-multi-slice", "One engine over several MIG slices",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+    engines=("vllm", "sglang", "trtllm", "tgi"),
+)  # fmt: skip
+def mig_multi_slice(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    A pod that asks for `nvidia.com/mig-…` and an engine whose ranks exchange data: tensor or pipeline parallelism above 1.
+
+    ## Why it matters
+
+    A CUDA process sees one MIG slice, and slices have no way to reach each other. The engine finds one device, or NCCL fails
+    with "Duplicate GPU detected".
+
+    ## How to fix
+
+    One larger slice, or a whole GPU, with a tensor-parallel size of 1.
+
+    ## Certainty
+
+    Proven: the driver's own limit.
+
+    ## References
+
+    - NVIDIA MIG user guide, application considerations
+    - [vllm#7211](https://github.com/vllm-project/vllm/issues/7211), [k8s-device-plugin#446](https://github.com/NVIDIA/k8s-device-plugin/issues/446)
+    """
+    pool = case.pool
+    if not pool.gpu_resource.startswith("nvidia.com/mig-"):
+        return
+    ranks = pool.tensor.value * pool.pipeline.get(1)
+    if ranks <= 1:
+        return
+    place = place_of(pool, pool.tensor, pool.pipeline)
+    yield Verdict(
+        place,
+        f"{ranks} ranks on {pool.gpu_resource}: slices cannot exchange data",
+        related=related(place, (pool.gpus_per_node, pool.gpu_resource)),
+        proposals=(Proposal("one larger slice or a whole GPU, tensor-parallel size 1", False, None),),
+    )
+
+
+@rule(
+    "HWQ509", "vendor-mismatch", "The image is built for another maker's devices",
+    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+)  # fmt: skip
+def vendor_mismatch(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    The devices that a container asks for against what its image's name says it was built for: ROCm, CUDA, Gaudi, XPU, TPU,
+    Neuron, Ascend.
+
+    ## Why it matters
+
+    The engine finds no device of its kind and stops, or falls back to the CPU.
+
+    ## How to fix
+
+    The image for the devices that are asked for, or the other resource.
+
+    ## Certainty
+
+    Proven where the image's name has exactly one of these words. Images without one are not judged.
+
+    ## References
+
+    - vLLM documentation, Installation: GPU, Gaudi, TPU, Neuron
+    """
+    container = case.container
+    if not container.image.is_known:
+        return
+    asked = devices.devices(container.node)
+    if asked.written is None or not asked.resource.startswith(_MAKERS):
+        return
+    image = container.image.value.rpartition("@")[0] or container.image.value
+    words = set("".join(c if c.isalnum() else " " for c in image.rpartition("/")[2].lower()).split())
+    built = {prefix for word, prefix in _BUILT_FOR.items() if word in words}
+    if len(built) != 1 or asked.resource.startswith(tuple(built)):
+        return
+    word = next(word for word in _BUILT_FOR if word in words)
+    place = container.image.place or container.place
+    yield Verdict(
+        place,
+        f"an image for {word} in a container that asks for {asked.resource}",
+        related=related(place, (case.pool.gpus_per_node, asked.resource)),
+        proposals=(Proposal(f"an image for {asked.resource}, or {next(iter(built))}… devices", False, None),),
+        key=container.name,
+    )
