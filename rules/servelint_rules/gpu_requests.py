@@ -154,11 +154,26 @@ def _none_asked(case: ContainerCase) -> Iterator[Verdict]:
     )
 
 
+def _is_unfinished(container: Container) -> bool:
+    """A template that is made complete elsewhere: its GPUs stand in a comment, or another image is a bare name to be replaced."""
+    pod = container.pod
+    if pod is None:
+        return True
+    images = [
+        other.text_at("image") or "" for key in ("containers", "initContainers") for other in pod.node.elements_at("spec", key)
+    ]
+    if any(image and not set(image) & set("/:@.") for image in images):
+        return True
+    span, text = pod.node.span, pod.document.source.text
+    lines = text[span.start : span.end].splitlines()
+    return any(line.lstrip().startswith("#") and "/gpu" in line for line in lines)
+
+
 def _image_for_gpus(container: Container) -> Iterator[Verdict]:
     command = container.command
     if command is None or not command.complete or not container.image.is_known or not listening.is_release(command):
         return
-    if command.engine not in ("vllm", "sglang"):
+    if command.engine not in ("vllm", "sglang") or _is_unfinished(container):
         return
     from servelint.formats.snippets import add_limit
 

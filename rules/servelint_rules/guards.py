@@ -57,6 +57,26 @@ def has_operator(pod: Pod) -> bool:
     return any(key.startswith(_OPERATORS) and not key.startswith(own) for key in marks)
 
 
+# Labels by which a pod asks for a node that is made for it: GKE's compute classes and flex start, Karpenter, EKS Auto Mode.
+_PROVISIONERS = (
+    "cloud.google.com/compute-class", "cloud.google.com/gke-flex-start", "autoscaling.gke.io/", "karpenter.", "karpenter-",
+    "eks.amazonaws.com/compute-type",
+)  # fmt: skip
+
+
+def gets_new_nodes(pod: Pod) -> bool:
+    """The pod is bound to nodes that an autoscaler makes on demand, so that one more pod is no matter of a spare node."""
+    spec = pod.node.get("spec")
+    if spec is None:
+        return False
+    names = [key for key, _, _ in spec.entries_at("nodeSelector")]
+    for term in spec.elements_at(
+        "affinity", "nodeAffinity", "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms"
+    ):
+        names += [each.text_at("key") or "" for each in term.elements_at("matchExpressions")]
+    return any(name.startswith(_PROVISIONERS) for name in names)
+
+
 def runs_on_gpus(container: Container) -> bool:
     """Nothing says that the engine runs on CPUs, TPUs or another kind of device, or only pretends to run."""
     words = set("".join(c if c.isalnum() else " " for c in (container.node.text_at("image") or "").lower()).split())

@@ -17,19 +17,21 @@ if TYPE_CHECKING:
 
 # Tags that move with every build. A date, a commit or a version in the tag pins it.
 _MOVING = frozenset(("latest", "nightly", "main", "master", "dev", "develop", "edge", "rolling", "head", "trunk", "snapshot"))
+_VALUES = "helm-values"
 
 
 @rule(
     "K8S606", "image-not-pinned", "Engine image is not pinned to a version",
     severity=Severity.WARNING, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    formats=(*guards.TEMPLATED, "compose"),
+    formats=(*guards.TEMPLATED, "compose", _VALUES),
 )  # fmt: skip
 def image_not_pinned(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
     The image of a container that runs an engine: no tag at all, or a tag that moves with every build (`latest`, `nightly`,
-    `main`, `dev` and the like, also with a suffix such as `latest-cu129`).
+    `main`, `dev` and the like, also with a suffix such as `latest-cu129`). In the values of a Helm chart only a tag that is
+    written there counts: what the chart takes without one its templates say.
 
     ## Why it matters
 
@@ -55,10 +57,13 @@ def image_not_pinned(case: ContainerCase) -> Iterator[Verdict]:
         return
     place = container.image.place
     tag = containers.tag_of(container.image.value)
-    if tag is None and _names_a_release(container.image.value):
+    if tag is None and (_names_a_release(container.image.value) or case.deployment.format == _VALUES):
         return
     if place is None or not _moves(tag) or container.node.text_at("imagePullPolicy") == "Never":
         return
+    written = container.node.get("image", "tag") or container.node.get("tag") if case.deployment.format == _VALUES else None
+    if written is not None:
+        place = Place.of(container.document, written)
     name = container.image.value.rpartition("/")[2]
     label = f"{name} has no tag, which means latest" if tag is None else f"the tag {tag} moves with every build"
     always = container.node.get("imagePullPolicy")

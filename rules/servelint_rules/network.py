@@ -34,15 +34,13 @@ def port_mismatch(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    The `targetPort` of Services in the same file whose selector matches the pod, and the `containerPort`s of the engine's
-    container, against the port on which the engine listens (`--port`, or its default: vLLM 8000, SGLang 30000, TGI's
-    images 80, trtllm-serve 8000).
+    The `targetPort` of Services in the same file whose selector matches the pod, against the port on which the engine listens
+    (`--port`, or its default: vLLM 8000, SGLang 30000, TGI's images 80, trtllm-serve 8000).
 
     ## Why it matters
 
     A Service sends requests to its `targetPort` whatever the container declares. Where nothing listens there, every
-    request is refused, although the pod is ready. A `containerPort` alone opens nothing, but people, monitors and named
-    target ports go by it.
+    request is refused, although the pod is ready.
 
     ## How to fix
 
@@ -51,8 +49,8 @@ def port_mismatch(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven, from the command line in the pod; silent where a sidecar, a script that starts more than the engine, or any other
-    setting of the container may own the port. A warning where another port of the same Service does reach the engine, and
-    for a `containerPort`.
+    setting of the container may own the port. A warning where another port of the same Service does reach the engine. A
+    declared `containerPort` to which nothing leads is K8S641.
 
     ## References
 
@@ -66,12 +64,11 @@ def port_mismatch(case: ContainerCase) -> Iterator[Verdict]:
     address = listening.address(container)
     if address.port is None:
         return
-    for document, service in _services(pod):
+    for document, service in services_of(pod):
         yield from _service_ports(container, address, document, service)
-    yield from _declared_ports(container, address)
 
 
-def _services(pod: Pod) -> Iterator[tuple[Document, Node]]:
+def services_of(pod: Pod) -> Iterator[tuple[Document, Node]]:
     """The Services of the same file that select the pod."""
     reading = pod.document.source.reading
     labels = {key: value.text for key, _, value in pod.node.entries_at("metadata", "labels") if isinstance(value, ScalarNode)}
@@ -127,9 +124,42 @@ def _has_named_ports_elsewhere(container: Container, name: str) -> bool:
     )
 
 
-def _declared_ports(container: Container, address: listening.Address) -> Iterator[Verdict]:
+@rule(
+    "K8S641", "declared-port-unused", "Declared port is not the engine's",
+    severity=Severity.INFO, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+    engines=_ENGINES, formats=guards.TEMPLATED, fixable=True, advice=True,
+)  # fmt: skip
+def declared_port_unused(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    The one `containerPort` of an engine's container against the port on which the engine listens (`--port`, or its default).
+
+    ## Why it matters
+
+    A `containerPort` opens and closes nothing: the engine is reached all the same. But people, monitors and tools go by it, and
+    a Service, a probe or a monitor that is later made by its name leads to a port on which nobody answers.
+
+    ## How to fix
+
+    Declare the engine's port, or give the engine the declared one (`--port`).
+
+    ## Certainty
+
+    Proven, from the command line in the pod; silent where a sidecar, a script that starts more than the engine, or any other
+    setting of the container may own the port. Advice, since nothing fails by it; what leads to a port of no one is K8S620.
+
+    ## References
+
+    - [Kubernetes API: Container, ports](https://kubernetes.io/docs/reference/kubernetes-api/workload-resources/pod-v1/#ports)
+    """
+    container, pool = case.container, case.pool
+    pod = container.pod
+    if pod is None or not guards.may_lack(pod) or not pods.is_first(container, pool):
+        return
+    address = listening.address(container)
     numbers = [node for port in container.node.elements_at("ports") if isinstance(node := port.get("containerPort"), ScalarNode)]
-    if not numbers or any(node.text == str(address.port) for node in numbers):
+    if address.port is None or not numbers or any(node.text == str(address.port) for node in numbers):
         return
     idle = [node for node in numbers if node.text.isdecimal() and not listening.something_else_listens(container, int(node.text))]
     if len(idle) != 1:
@@ -139,7 +169,6 @@ def _declared_ports(container: Container, address: listening.Address) -> Iterato
         f"the container declares {idle[0].text}, and the engine listens on {address.port}",
         related=_related(container, address),
         proposals=(_to_port(container.document, idle[0], address.port),),
-        severity=Severity.WARNING,
         key="containerPort",
     )
 
@@ -238,7 +267,7 @@ def _reached(container: Container, pod: Pod) -> list[tuple[Related, bool]]:
         place = pods.key_place(container.document, container.node, name)
         if outside and place is not None and not pods.says(pod.node, "spec", "hostNetwork"):
             found.append((Related(place, f"the {name} of the kubelet"), True))
-    for document, service in _services(pod):
+    for document, service in services_of(pod):
         for entry in service.elements_at("spec", "ports"):
             node = entry.get("targetPort") or entry.get("port")
             if isinstance(node, ScalarNode) and (node.text == str(port) or _named(container, node.text) == str(port)):

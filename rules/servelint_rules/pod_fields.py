@@ -8,6 +8,7 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint_rules import guards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -39,21 +40,27 @@ _PROBE = _fields(
     "terminationGracePeriodSeconds"
 )
 _RESOURCES = frozenset(("limits", "requests", "claims"))
+# Of an object, and what people write beside these that belongs below one of them (ObjectMeta, and specs of workloads).
+_OBJECT = _fields("apiVersion kind metadata spec status")
+_METADATA = _fields("labels annotations name namespace generateName finalizers ownerReferences")
+_SPEC = _fields(
+    "replicas selector template serviceName strategy updateStrategy volumeClaimTemplates podManagementPolicy predictor"
+)
 _OWNERS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Job", "LeaderWorkerSet")
 
 
 @rule(
     "K8S626", "schema-invalid", "Field in the wrong place or misspelt",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    formats=("kubernetes", "leaderworkerset"),
+    formats=(*guards.TEMPLATED, "kserve", "ome", "dynamo", "ray", "nim", "kubeai"),
 )  # fmt: skip
 def misplaced_field(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Keys of the pod's spec, of the engine's container, of its resources and of its probes that the API does not have there,
-    where they are fields of another of these levels (a probe beside `containers`, a volume mount in `resources`) or differ
-    from a field of this one in a letter or two.
+    Keys of the object itself, of the pod's spec, of the engine's container, of its resources and of its probes that the API
+    does not have there, where they are fields of another of these levels (`labels` beside `metadata`, a probe beside
+    `containers`, a volume mount in `resources`) or differ from a field of this one in a letter or two.
 
     ## Why it matters
 
@@ -76,6 +83,9 @@ def misplaced_field(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
+    first = next((each for each_pool in case.deployment.pools for each in each_pool.containers), None)
+    if pod is not None and container is first:
+        yield from _unknown(container, _object(case.deployment.document.root), _OBJECT, "the object")
     if pod is None or pod.owner not in _OWNERS:
         return
     if _is_counted_once(container, pool.containers, pod):
@@ -84,6 +94,11 @@ def misplaced_field(case: ContainerCase) -> Iterator[Verdict]:
     yield from _unknown(container, container.node.get("resources"), _RESOURCES, "resources")
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         yield from _unknown(container, container.node.get(name), _PROBE, "a probe")
+
+
+def _object(root: Node | None) -> Node | None:
+    """The document, where it is one object."""
+    return root if root is not None and root.get("spec") is not None and root.get("metadata") is not None else None
 
 
 def _is_counted_once(container: Container, every: tuple[Container, ...], pod: Pod) -> bool:
@@ -104,6 +119,8 @@ def _unknown(container: Container, node: Node | None, fields: frozenset[str], wh
 
 
 def _meant(name: str, value: Node, fields: frozenset[str]) -> str:
+    if fields is _OBJECT and (name in _METADATA or name in _SPEC):
+        return f"it is a field of {'metadata' if name in _METADATA else 'spec'}"
     for level, others in (("a container", _CONTAINER), ("the pod's spec", _POD), ("a probe", _PROBE), ("resources", _RESOURCES)):
         if name in others and others is not fields:
             return f"it is a field of {level}"

@@ -209,7 +209,7 @@ def _reaches_rdma(container: Container) -> bool:
 @rule(
     "K8S629", "replicas-share-one-node", "All replicas are bound to one node",
     severity=Severity.WARNING, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    formats=guards.TEMPLATED,
+    formats=(*guards.TEMPLATED, "dynamo"),
 )  # fmt: skip
 def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
     """

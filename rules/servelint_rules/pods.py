@@ -11,7 +11,7 @@ from servelint.source.nodes import MappingNode, ScalarNode, walk
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.deployment import Container, Pod, Pool
+    from servelint.deployment import Container, Deployment, Pod, Pool
     from servelint.source.nodes import Document, Node
 
 # Only paths inside of containers; nothing of this machine is touched.
@@ -35,6 +35,15 @@ def ranks_in_pod(pool: Pool) -> int:
 def is_first(container: Container, pool: Pool) -> bool:
     """The container is the one that answers requests: not a worker's of a group."""
     return bool(pool.containers) and container is pool.containers[0]
+
+
+def speaks_for(container: Container, deployment: Deployment) -> bool:
+    """Of the deployment's engines in one pod template, the first: what is wrong with the template is said once."""
+    pod = container.pod
+    every = (each for pool in deployment.pools for each in pool.containers)
+    return pod is not None and container is next(
+        (each for each in every if each.pod is not None and each.pod.node is pod.node), 0
+    )
 
 
 def mounted(pod: Pod, container: Node) -> Iterator[tuple[str, Node | None]]:

@@ -25,14 +25,16 @@ _ENGINES = ("vllm", "sglang", "tgi", "trtllm")
 @rule(
     "K8S602", "liveness-kills-loading-pod", "Liveness probe ends the container before the model is loaded",
     severity=Severity.ERROR, certainty=Certainty.ESTIMATED, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm", "sglang", "tgi", "trtllm"), formats=guards.TEMPLATED, fixable=True, inputs=("model",),
+    engines=("vllm", "sglang", "tgi", "trtllm"), formats=(*guards.TEMPLATED, "kserve", "helm-values"), fixable=True,
+    inputs=("model",),
 )  # fmt: skip
 def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    A liveness probe on the engine's own port, without a startup probe, that gives up within five minutes:
-    `initialDelaySeconds + periodSeconds × failureThreshold`, with Kubernetes' defaults 0, 10 and 3 where they are absent.
+    A liveness probe on the engine's own port (a request of the kubelet, or a `curl` in the container), without a startup probe,
+    that gives up within five minutes: `initialDelaySeconds + periodSeconds × failureThreshold`, with Kubernetes' defaults 0, 10
+    and 3 where they are absent. In a ServingRuntime and in the values of a chart: within one minute.
 
     ## Why it matters
 
@@ -57,12 +59,15 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     - [kserve#5062](https://github.com/kserve/kserve/issues/5062), [aibrix#782](https://github.com/vllm-project/aibrix/issues/782)
     """
     container, pool = case.container, case.pool
-    if not guards.may_lack(container.pod) or not guards.runs_on_gpus(container):
+    whole = guards.may_lack(container.pod)
+    if not guards.runs_on_gpus(container) or not (whole or _holds_its_probes(case)):
         return
     if container.node.get("startupProbe") is not None:
         return
     probe = containers.probe(container.node, "livenessProbe")
     if probe is None or not loading.asks_engine(container, probe) or probe.grace_seconds >= loading.SUSPECT_SECONDS:
+        return
+    if not whole and probe.grace_seconds > loading.CERTAIN_SECONDS:
         return
     weights = loading.checkpoint_bytes(pool)
     if weights is not None and weights < loading.SMALL_WEIGHTS_BYTES:
@@ -73,6 +78,7 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
         and weights is not None
         and weights >= loading.LARGE_WEIGHTS_BYTES
         and probe.handler == "httpGet"
+        and whole
         and not loading.starts_fast(container)
     )
     size = f"{weights / 1e9:.0f} GB of weights" if weights is not None else "the model"
@@ -84,16 +90,24 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
             f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s",
         ),
         related=related(place, (pool.model, f"{size} to load") if weights is not None else (pool.model, "to load")),
-        proposals=(loading.startup_proposal(container, weights),),
+        proposals=(loading.startup_proposal(container, weights, written=whole),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.ESTIMATED if certain else Certainty.HEURISTIC,
     )
 
 
+def _holds_its_probes(case: ContainerCase) -> bool:
+    """What is no pod template, but states a container's probes: a runtime of KServe, and the values of a chart."""
+    pod = case.container.pod
+    if case.deployment.format == "helm-values":
+        return pod is None
+    return pod is not None and pod.owner in ("ServingRuntime", "ClusterServingRuntime")
+
+
 @rule(
     "K8S603", "startup-budget-too-short", "Startup probe gives up before the model is likely to be loaded",
     severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, formats=guards.TEMPLATED, fixable=True, inputs=("model",),
+    engines=_ENGINES, formats=(*guards.TEMPLATED, "ome", "dynamo"), fixable=True, inputs=("model",),
 )  # fmt: skip
 def startup_budget_too_short(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -101,7 +115,8 @@ def startup_budget_too_short(case: ContainerCase) -> Iterator[Verdict]:
 
     A startup probe on the engine's own port whose budget, `initialDelaySeconds + periodSeconds × failureThreshold`, is below
     ten minutes and below the time that fetching the weights (2 Gbit/s from the hub, 1 GB/s from a path) and starting the
-    engine (90 s) are likely to take.
+    engine (90 s) are likely to take. Also one whose budget is below `VLLM_ENGINE_READY_TIMEOUT_S`, the time that the same
+    container gives vLLM's engine to load: whichever is over first decides.
 
     ## Why it matters
 
@@ -123,9 +138,15 @@ def startup_budget_too_short(case: ContainerCase) -> Iterator[Verdict]:
       [GAIE#550](https://github.com/kubernetes-sigs/gateway-api-inference-extension/pull/550)
     """
     container, pool = case.container, case.pool
+    probe = containers.probe(container.node, "startupProbe")
+    over = loading.below_ready_timeout(container, probe) if probe is not None else None
+    if over is not None:
+        yield over
+        return
     if not guards.may_lack(container.pod) or not guards.runs_on_gpus(container) or loading.starts_fast(container):
         return
-    probe = containers.probe(container.node, "startupProbe")
+    if case.deployment.format not in guards.TEMPLATED:
+        return
     if probe is None or probe.grace_seconds >= loading.AMPLE_SECONDS or not loading.asks_engine(container, probe):
         return
     weights = loading.checkpoint_bytes(pool)

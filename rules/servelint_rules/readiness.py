@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode
-from servelint_rules import guards, listening, pods
+from servelint_rules import guards, listening, network, pods
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -40,7 +40,8 @@ def no_readiness_probe(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Heuristic, and said under the profile `strict`: behind a router that asks the engines itself, or in a test, it is no fault.
+    Heuristic, and said under the profile `strict`: in a test it is no fault. Engines behind SGLang's router, which asks them
+    itself, are left out where no Service leads past it.
 
     ## References
 
@@ -53,7 +54,7 @@ def no_readiness_probe(case: ContainerCase) -> Iterator[Verdict]:
         return
     if container.node.get("readinessProbe") is not None or command is None or "dynamo" in command.launcher:
         return
-    if command.last("--headless") is not None:
+    if command.last("--headless") is not None or (_has_router(container) and not any(network.services_of(pod))):
         return
     port = listening.address(container).port
     place = pods.key_place(container.document, container.node, "name") or container.place
@@ -69,6 +70,19 @@ def no_readiness_probe(case: ContainerCase) -> Iterator[Verdict]:
         ),
         key=container.name,
     )
+
+
+def _has_router(container: Container) -> bool:
+    """Beside the engine stands a router that asks its engines for their health before it sends them requests: SGLang's
+    (sgl-router/src/core/worker.rs), of which engines are removed that do not answer."""
+    reading = container.document.source.reading
+    for document in reading.documents if reading is not None else ():
+        if any(mark in text for text in pods.texts(document.root) for mark in _ROUTERS):
+            return True
+    return False
+
+
+_ROUTERS = ("sglang_router", "sglang-router", "lightseekorg/smg")
 
 
 def _with_probe(container: Container, port: int) -> tuple[Edit, ...] | None:

@@ -50,7 +50,8 @@ def rollout_deadlock_on_gpus(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Heuristic: whether a spare node exists is not in the manifest. Pods that take a part of a node are left out: there is
-    room beside them often enough.
+    room beside them often enough. So are pods for which an autoscaler makes nodes by their label (GKE compute classes,
+    Karpenter).
 
     ## References
 
@@ -64,6 +65,8 @@ def rollout_deadlock_on_gpus(case: ContainerCase) -> Iterator[Verdict]:
     workload, gpus = pods.workload_of(pod), pool.gpus_per_node.get(0)
     pinned = pods.pinned_node(pod)
     if workload is None or gpus < 1 or (gpus < _WHOLE_NODE and pinned is None) or not guards.counts_devices(pool):
+        return
+    if pinned is None and guards.gets_new_nodes(pod):
         return
     replicas = pool.replicas_min.get(1)
     if replicas < 1 or (workload.text_at("spec", "strategy", "type") or "RollingUpdate") != "RollingUpdate":

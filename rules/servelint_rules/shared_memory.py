@@ -150,7 +150,7 @@ def shm_without_limit(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    A memory-backed `emptyDir` at `/dev/shm` of an engine's container that has no `sizeLimit`.
+    A memory-backed `emptyDir` at `/dev/shm` without a `sizeLimit`, of an engine's container with several GPUs.
 
     ## Why it matters
 
@@ -171,7 +171,9 @@ def shm_without_limit(case: ContainerCase) -> Iterator[Verdict]:
     - [Kubernetes: emptyDir, memory-backed volumes](https://kubernetes.io/docs/concepts/storage/volumes/#emptydir)
     """
     container, pool = case.container, case.pool
-    if container.pod is None or not guards.may_lack(container.pod):
+    if container.pod is None or not guards.may_lack(container.pod) or pool.gpus_per_node.get(0) < 2:
+        return
+    if not pods.speaks_for(container, case.deployment):
         return
     for path, volume in pods.mounted(container.pod, container.node):
         directory = volume.get("emptyDir") if volume is not None and path == pods.SHARED_MEMORY else None

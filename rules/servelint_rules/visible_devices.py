@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.facts import Place
+from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import devices
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, pods
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
+    from servelint.deployment import Container
     from servelint.facts import Fact
 
 _INDICES = {
@@ -27,7 +29,7 @@ _INDICES = {
 @rule(
     "K8S628", "visible-devices-override", "Variable shows the engine other GPUs than its own",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    formats=guards.TEMPLATED,
+    formats=(*guards.TEMPLATED, "helm-values"),
 )  # fmt: skip
 def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -35,7 +37,8 @@ def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
 
     In a container that gets its GPUs from a device plugin or by a claim: `CUDA_VISIBLE_DEVICES` (for AMD also
     `HIP_VISIBLE_DEVICES`, `ROCR_VISIBLE_DEVICES`) against the number of GPUs that are asked for and the ranks that need one,
-    and `NVIDIA_VISIBLE_DEVICES` set to more than `none`.
+    `ZE_AFFINITY_MASK` against the number of Intel's GPUs, and `NVIDIA_VISIBLE_DEVICES` set to more than `none`. The containers
+    in the values of a chart are judged as they stand there.
 
     ## Why it matters
 
@@ -50,16 +53,21 @@ def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven where fewer GPUs are visible than the engine has ranks. A warning where some stay idle, and for
-    `NVIDIA_VISIBLE_DEVICES`, which some runtimes ignore.
+    Proven where fewer GPUs are visible than the engine has ranks. A warning where some stay idle, for
+    `NVIDIA_VISIBLE_DEVICES`, which some runtimes ignore, and for an index of `ZE_AFFINITY_MASK` that only a GPU of two tiles has
+    (each of them is a device by default).
 
     ## References
 
     - [CUDA C++ programming guide: CUDA_VISIBLE_DEVICES](https://docs.nvidia.com/cuda/cuda-c-programming-guide/#env-vars)
+    - [oneAPI Level Zero: ZE_AFFINITY_MASK](https://oneapi-src.github.io/level-zero-spec/level-zero/latest/core/PROG.html#affinity-mask)
     - [NVIDIA container toolkit: NVIDIA_VISIBLE_DEVICES](https://docs.nvidia.com/datacenter/cloud-native/container-toolkit/latest/docker-specialized.html)
     """
     container, pool = case.container, case.pool
-    if not guards.is_complete(container.pod) or not guards.runs_on_gpus(container):
+    if not guards.is_complete(container.pod) and case.deployment.format != "helm-values":
+        return
+    yield from _affinity_mask(container)
+    if not guards.runs_on_gpus(container):
         return
     resource = devices.devices(container.node).resource
     exposed = container.environment.get("NVIDIA_VISIBLE_DEVICES")
@@ -98,6 +106,34 @@ def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
                 severity=severity,
                 key=name,
             )
+
+
+_TILES = 2  # devices that one of Intel's GPUs shows at most (Data Center GPU Max 1550)
+
+
+def _affinity_mask(container: Container) -> Iterator[Verdict]:
+    """Intel's mask: devices by number, ``1`` or ``1.0`` for the first tile of the second."""
+    asked, fact = devices.devices(container.node), container.environment.get("ZE_AFFINITY_MASK")
+    if fact is None or not _is_said(fact) or fact.place is None or not asked.resource.startswith("gpu.intel.com/"):
+        return
+    gpus = devices.whole(asked.written) if asked.written is not None else None
+    named = [part.partition(".")[0].strip() for part in str(fact.value).split(",")]
+    if not gpus or not all(part.isdecimal() for part in named):
+        return
+    beyond = [int(part) for part in named if int(part) >= gpus]
+    if not beyond:
+        return
+    certain = min(beyond) >= _TILES * gpus
+    lone = "" if certain else ", unless it has two tiles"
+    yield Verdict(
+        fact.place,
+        f"ZE_AFFINITY_MASK={fact.value} names device {beyond[0]}: the container gets {count(gpus, 'GPU')}, from 0 on{lone}",
+        related=(Related(Place.of(container.document, asked.written), f"{gpus} × {asked.resource}"),) if asked.written else (),
+        proposals=(Proposal("remove ZE_AFFINITY_MASK: the device plugin gives each container its own", False, None),),
+        severity=Severity.ERROR if certain else Severity.WARNING,
+        certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
+        key="ZE_AFFINITY_MASK",
+    )
 
 
 def _is_said(fact: Fact[str]) -> bool:

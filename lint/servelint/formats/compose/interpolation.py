@@ -12,6 +12,7 @@ from servelint.engines.mapped_text import MappedText, Piece
 from servelint.records import NamedTuple
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_BRACED = re.compile(r"\$\{[A-Za-z_][A-Za-z0-9_]*(?::?[-+?].*)?\}")
 _OPERATORS = (":-", ":?", ":+", "-", "?", "+")
 _DEEPEST = 20
 
@@ -113,3 +114,35 @@ def interpolate(value: str) -> Interpolated:
     unset, defaults = tuple(dict.fromkeys(expansion.unset)), tuple(dict.fromkeys(expansion.defaults))
     changed = "".join(piece.text for piece in expansion.pieces) != value
     return Interpolated(MappedText.of(expansion.pieces), unset, defaults, changed)
+
+
+def refused(value: str) -> tuple[int, int] | None:
+    """Start and end of the first ``${…`` in ``value`` with which Compose refuses the file; None where it takes all of it.
+
+    A ``$`` that neither a name nor a brace follows is taken as it is. Source: ``DefaultPattern`` of ``template/template.go`` of
+    compose-go 2.9, in which only the alternative behind a brace may be invalid, and ``.`` matches no line end.
+    """
+    position = value.find("$")
+    while 0 <= position < len(value) - 1:
+        following = value[position + 1]
+        if following == "{":
+            found = _BRACED.match(value, position)
+            if found is None:
+                line = value.find("\n", position)
+                end = value.find("}", position, line if line >= 0 else len(value))
+                return position, end + 1 if end >= 0 else position + 2
+            position = _end_of(value, position, found.end())
+        else:
+            position += 2 if following == "$" else 1
+        position = value.find("$", position)
+    return None
+
+
+def _end_of(value: str, start: int, end: int) -> int:
+    """Behind the brace that closes the one after ``start``; ``end`` where none does."""
+    depth = 0
+    for index in range(start, end):
+        depth += {"{": 1, "}": -1}.get(value[index], 0)
+        if value[index] == "}" and depth == 0:
+            return index + 1
+    return end
