@@ -38,8 +38,9 @@ contradicts, a context length that is litgpt's training length, and weight files
 reason. Whether a checkpoint is quantized is ``unknown`` where only some fields were read and neither an exact total nor the
 file size proves 16 bits. ``quantization_config`` that was inferred from a name or a sibling is flagged so.
 
-*Derived ids* hold the fields that the facts copied to them. Where two ids differ in case only (the hub takes them for one) the
-more complete entry is shipped.
+*Additions* (``catalogue_builder/additions.jsonl``) fill what the facts lack, each with its source. *Derived ids* hold the fields
+that the facts copied to them. Where two ids differ in case only (the hub takes them for one) the more complete entry is
+shipped.
 """
 
 from __future__ import annotations
@@ -55,7 +56,7 @@ import yaml
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT / "lint"), str(_ROOT / "tools")]
 
-from catalogue_builder import hardware, models  # noqa: E402 - found through the path above
+from catalogue_builder import additions, hardware, models  # noqa: E402 - found through the path above
 
 DATA = _ROOT / "lint/servelint/catalogue/data"
 FACTS = _ROOT.parent / "shared/facts"
@@ -68,7 +69,7 @@ def build(facts: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     def read(name: str) -> Any:
         return yaml.safe_load((facts / name).read_text())
 
-    rows = [json.loads(line) for line in (facts / "models.jsonl").read_text().splitlines()]
+    rows = additions.merged([json.loads(line) for line in (facts / "models.jsonl").read_text().splitlines()])
     files = {
         "accelerators.json": hardware.accelerators(read("accelerators.yaml"), report),
         "instances.records": hardware.instances(read("instances.yaml"), report),

@@ -62,16 +62,17 @@ def lora_reserve(case: PoolCase) -> Iterator[Verdict]:
             return
         numbers[flag] = int(text)
     memory = gpu_memory(case)
-    if memory is None or memory.kv_pool_bytes.mid <= 0:
+    if memory is None:
         return
     slots, rank = numbers["--max-loras"], numbers["--max-lora-rank"]
     size = slots * rank * _elements_per_rank(case) * 2
-    if size < max(_LEAST, 0.2 * memory.kv_pool_bytes.mid):
+    without = memory.kv_pool_bytes.mid + size  # the estimate counts the buffers as overhead
+    if without <= 0 or size < max(_LEAST, 0.2 * without):
         return
     argument = command.last("--max-lora-rank") or command.last("--max-loras") or switch
     yield Verdict(
         command.place_of(argument),
-        f"{gib(size)} GiB of buffers per GPU; the KV cache has {gib(memory.kv_pool_bytes.mid)} GiB",
+        f"{gib(size)} GiB of buffers per GPU; without them the KV cache would have {gib(without)} GiB",
         arithmetic=(
             f"{slots} adapters of rank {rank} × {_elements_per_rank(case):.3g} rows and columns × 2 B",
             budget(case, memory),

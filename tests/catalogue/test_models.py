@@ -57,7 +57,7 @@ def test_every_entry_loads_with_its_sources() -> None:
     names = models.names()
     assert names == sorted(names, key=str.lower)
     assert {"Qwen/Qwen3-8B", "THUDM/GLM-4.5", "gpt2"} <= set(names)
-    assert len(names) == len(set(names)) == 913
+    assert len(names) == len(set(names)) == 928
     for name in names:
         entry = models.entry(name)
         assert entry is not None
@@ -210,8 +210,6 @@ def test_which_figure_is_the_size(model: str, parameters: float | None) -> None:
 @pytest.mark.parametrize(
     ("model", "reason", "parameters"),
     [
-        ("mistralai/Mistral-Small-24B-Instruct-2501", "recalled", 24e9),
-        ("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "recalled", None),
         ("mistralai/Magistral-Small-2506", "recalled", None),
         ("deepseek-ai/DeepSeek-V4-Flash-Base", "2.6% off", None),
         ("deepseek-ai/DeepSeek-V4-Pro-Base", "1.7% off", None),

@@ -149,6 +149,8 @@ def _config(row: dict[str, Any], directory: Path) -> tuple[dict[str, Any], dict[
         kinds = [period[i % len(period)] for i in range(sum(counts.values()))]
         if Counter(kinds) == counts:
             config["layer_types"] = kinds
+    if counts and "layer_types" not in config:
+        config["layer_types_counts"] = counts  # how many of each kind, though not in which order
     return config_json.with_common_names(config), vision
 
 

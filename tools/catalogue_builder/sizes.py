@@ -37,7 +37,10 @@ _SETTLED: dict[str, tuple[str, str]] = {
         ("hf", "an embedding class without LM head"),
     ),
     "Skywork/Skywork-Reward-Llama-3.1-8B-v0.2": ("meta", "a classification class without LM head"),
-    "mistralai/Mistral-Small-3.2-24B-Instruct-2506": ("formula", "the class ties the head by default, the checkpoint does not"),
+    **dict.fromkeys(
+        ("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistralai/Mistral-Small-3.2-24B-Instruct-2506"),
+        ("formula", "the class ties the head by default, the checkpoint does not"),
+    ),
 }
 # Disagreements that nothing explains, or an identity that fails: only the id is shipped.
 _UNSETTLED = {

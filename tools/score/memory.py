@@ -5,10 +5,16 @@ from __future__ import annotations
 from statistics import median
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tools.score import margins
 from tools.score.rows import GIB, Row
+from tools.score.verdicts import Judge, Verdict
 
+from servelint.capacity import shape
+from servelint.capacity.accounting import is_measured_device
+from servelint.capacity.kv_cache import kv_cache_of
 from servelint.capacity.layout import layout_of
-from servelint.capacity.memory import MemoryBudget, memory_of
+from servelint.capacity.limits import device_bytes
+from servelint.capacity.memory import MemoryBudget, in_flight_tokens, memory_of
 from servelint.capacity.regimes import regimes_of
 from servelint.capacity.weights import weights_of
 from servelint.facts import UnknownFact
@@ -38,13 +44,42 @@ class Compared(NamedTuple):
         return self.predicted.low - self.rounding <= self.measured <= self.predicted.high + self.rounding
 
 
+class Request(NamedTuple):
+    """What the engine said of one request of the longest length: its cache in GiB, and the length that its pool would hold."""
+
+    needed: float | None
+    predicted_need: float
+    longest: int | None
+    predicted_longest: tuple[int, int]
+
+    @property
+    def need_error(self) -> float | None:
+        return None if self.needed is None else self.predicted_need / self.needed - 1
+
+    @property
+    def brackets(self) -> bool | None:
+        """Whether the engine's length is between those that a pool of its size, to the digits logged, holds."""
+        return None if self.longest is None else self.predicted_longest[0] <= self.longest <= self.predicted_longest[1]
+
+
 class Scored(NamedTuple):
     row: Row
     regime: str
     terms: dict[str, Compared]
     budget: MemoryBudget | None
-    verdict: str
+    verdict: Verdict
     unknown: str
+    measured_device: bool = False
+    request: Request | None = None
+    doubt: str = ""
+
+    @property
+    def complete(self) -> bool:
+        return self.row.complete and not self.doubt
+
+    def counts(self, term: str) -> bool:
+        """Whether nothing but the estimate can be wrong about a term."""
+        return self.row.loaded if term == "weights" else self.complete
 
 
 class Score(NamedTuple):
@@ -55,8 +90,10 @@ class Score(NamedTuple):
         """Term → one list of comparisons per vote."""
         votes: dict[str, dict[tuple[object, ...], list[Compared]]] = {term: {} for term in TERMS}
         for one in self.scored:
-            if (regime is None or one.regime == regime) and (one.row.complete or not complete):
+            if regime is None or one.regime == regime:
                 for term, compared in one.terms.items():
+                    if complete and not one.counts(term):
+                        continue
                     votes[term].setdefault(one.row.vote, []).append(compared)
         return {term: list(groups.values()) for term, groups in votes.items()}
 
@@ -65,15 +102,27 @@ class Score(NamedTuple):
         return sorted({one.regime for one in self.scored})
 
     def false_errors(self) -> list[Scored]:
-        """Rows that started although even the favourable end says they cannot."""
-        return [one for one in self.scored if one.row.said.get("outcome") == "started" and one.verdict == "fails"]
+        """Rows that started although the rules say that they cannot."""
+        return [one for one in self.scored if one.row.said.get("outcome") == "started" and one.verdict.errors]
+
+    def failures(self) -> list[Scored]:
+        """Rows that failed by their configuration, all of which is known: the layout and model for what does not divide."""
+        return [one for one in self.scored if one.row.said.get("outcome") not in {"started", None} and _its_own_fault(one)]
 
     def summary(self) -> dict[str, Any]:
         result: dict[str, Any] = {
             "rows": len(self.scored),
             "skipped": len(self.skipped),
             "false_errors": len(self.false_errors()),
+            "failures": len(self.failures()),
+            "failures_found": sum(one.verdict.fault for one in self.failures()),
         }
+        needs = [abs(error) for one in self.scored if one.request and (error := one.request.need_error) is not None]
+        brackets = [one.request.brackets for one in self.scored if one.request and one.request.brackets is not None]
+        result["requests"] = {
+            "needs": len(needs), "median_need_error": median(needs) if needs else 0.0,
+            "lengths": len(brackets), "bracketed": sum(map(bool, brackets)),
+        }  # fmt: skip
         for regime in self.regimes:
             result[regime] = {term: _figures(votes) for term, votes in self.group(regime).items() if votes}
         return result
@@ -92,7 +141,8 @@ def _compare(row: Row, budget: MemoryBudget, first_stage: Estimate) -> dict[str,
     terms = {
         term: Compared(estimate, said[field] * GIB, _ROUNDING)
         for term, (estimate, field) in predicted.items()
-        if said.get(field) is not None and (term != "graphs" or said[field] > 0)  # 0.11 logs a change of free memory
+        # What documents call graphs is a change of free memory, which may be negative.
+        if said.get(field) is not None and (term != "graphs" or said.get("confidence") not in {"doc", "author_table"})
     }
     if said.get("kv_tokens"):
         page = budget.cache.block_size * budget.cache.context_ranks
@@ -100,33 +150,94 @@ def _compare(row: Row, budget: MemoryBudget, first_stage: Estimate) -> dict[str,
     return terms
 
 
-def _verdict(row: Row, budget: MemoryBudget) -> str:
-    """What a memory rule would say: ``fails`` if even the favourable end does, ``tight`` if the middle does, else ``fits``."""
-    longest = row.said.get("max_model_len")
-    need = budget.request_bytes(int(longest)) if longest else 0.0
-    if budget.kv_pool_bytes.high <= 0 or budget.kv_pool_bytes.high < need:
-        return "fails"
-    return "tight" if budget.kv_pool_bytes.mid <= 0 or budget.kv_pool_bytes.mid < need else "fits"
+_DIVISIBILITY = ("divisible by",)
+_NOT_STATED = ("Free memory on device", "local rank")  # others held the memory; the pod had fewer GPUs than the row says
 
 
-def score(rows: list[Row]) -> Score:
-    """Every row that can be scored, compared."""
-    scored: list[Scored] = []
-    skipped: list[Row] = []
-    for row in rows:
-        if row.pool is None or row.accelerator is None:
-            skipped.append(row)
-            continue
-        regime = regimes_of(row.version)[0].name if row.version else "unknown version"
-        try:
-            layout = layout_of(row.pool)
-            budget = memory_of(row.pool, row.accelerator, layout)
-            terms = _compare(row, budget, weights_of(row.pool, layout).stages[0])
-        except UnknownFact as unknown:
-            scored.append(Scored(row, regime, {}, None, "", str(unknown)))
-            continue
-        scored.append(Scored(row, regime, terms, budget, _verdict(row, budget), ""))
-    return Score(scored, skipped)
+def _its_own_fault(one: Scored) -> bool:
+    said = str(one.row.said.get("error_text") or "")
+    if any(words in said for words in _NOT_STATED):
+        return False
+    if any(words in said for words in _DIVISIBILITY):
+        return one.row.loaded or one.row.doubt == "which device it was is open"
+    return one.complete
+
+
+def _request(row: Row) -> Request | None:
+    """The engine's figures for one request against the same arithmetic on a pool of the size it states."""
+    said = row.said
+    longest, pool = said.get("max_model_len"), row.pool
+    needed, estimate, left = said.get("kv_needed_gib"), said.get("est_max_len"), said.get("available_kv_gib")
+    if not longest or pool is None or (needed is None and (estimate is None or left is None)):
+        return None
+    layout = layout_of(pool)
+    tokens = said.get("max_num_batched_tokens")
+    # 0.14 and 0.15 held the cache of all stages against the memory of one (vllm-project/vllm issues 32105, 34076).
+    cache = kv_cache_of(
+        pool, layout, shape.layer_kinds(pool.architecture.value), in_flight_tokens(pool, layout, tokens or 0), last=True
+    )
+    if tokens is None and any(group.window for group in cache.groups):
+        return None  # what windowed layers keep depends on the tokens of a step
+    spans = []
+    for size in (left - 0.006, left + 0.006) if left is not None else ():
+        low, high = 0, int(longest)
+        while low < high:
+            middle = (low + high + 1) // 2
+            low, high = (middle, high) if cache.request_bytes(middle) <= size * GIB else (low, middle - 1)
+        spans.append(low)
+    block = cache.block_size
+    own = (spans[0] - block, spans[1] + block) if spans else (0, 0)
+    return Request(needed, cache.request_bytes(int(longest)) / GIB, estimate if spans else None, own)
+
+
+def _more_than_there_is(row: Row, weights: Estimate) -> str:
+    """A row whose pool and weights exceed the device it names was measured on another."""
+    pool, share = row.said.get("available_kv_gib"), row.said.get("gpu_memory_utilization") or 1.0
+    if not pool or row.accelerator is None:
+        return ""
+    more = pool * GIB + weights.low > 1.02 * share * device_bytes(row.accelerator).high
+    return "its pool and weights are more than the device holds" if more else ""
+
+
+def _score_row(row: Row, verdict: Verdict) -> Scored:
+    regime = regimes_of(row.version)[0].name if row.version else "unknown version"
+    if row.said.get("engine") != "vllm":
+        regime = str(row.said.get("engine"))
+    if row.pool is None:
+        return Scored(row, regime, {}, None, verdict, row.skip)
+    try:
+        layout = layout_of(row.pool)
+        weights = weights_of(row.pool, layout)
+        request = _request(row)
+        if row.accelerator is None:
+            terms = {}
+            if row.said.get("weights_gib") is not None:
+                terms["weights"] = Compared(weights.stages[0], row.said["weights_gib"] * GIB, _ROUNDING)
+            return Scored(row, regime, terms, None, verdict, "", request=request)
+        budget = memory_of(row.pool, row.accelerator, layout)
+        terms = _compare(row, budget, weights.stages[0])
+    except UnknownFact as unknown:
+        return Scored(row, regime, {}, None, verdict, str(unknown))
+    measured = is_measured_device(row.accelerator, device_bytes(row.accelerator))
+    return Scored(row, regime, terms, budget, verdict, "", measured, request, _more_than_there_is(row, weights.largest))
+
+
+def score(rows: list[Row], *, leave_one_out: bool = True) -> Score:
+    """Every row that can be scored, compared. ``leave_one_out``: intervals come from the margins of all other models."""
+    judge = Judge()
+    skipped = [row for row in rows if row.pool is None]
+    scored = [_score_row(row, judge.verdict(row)) for row in rows if row.pool is not None]
+    if not leave_one_out:
+        return Score(scored, skipped)
+    result = []
+    own: dict[str, dict[str, margins.Margins]] = {}
+    for one in scored:
+        model = one.row.model
+        if model not in own:
+            own[model] = margins.fit(scored, without=model)
+        with margins.applied(own[model]):
+            result.append(_score_row(one.row, one.verdict))
+    return Score(result, skipped)
 
 
 def _figures(votes: list[list[Compared]]) -> dict[str, float]:
@@ -163,7 +274,7 @@ def _small_pools(result: Score, regime: str) -> dict[str, list[list[Compared]]]:
     votes: dict[tuple[object, ...], list[Compared]] = {}
     for one in result.scored:
         pool = one.terms.get("kv_pool")
-        if one.regime == regime and one.row.complete and pool is not None and pool.measured < SMALL_POOL:
+        if one.regime == regime and one.complete and pool is not None and pool.measured < SMALL_POOL:
             votes.setdefault(one.row.vote, []).append(pool)
     return {"kv_pool": list(votes.values())}
 
@@ -179,7 +290,12 @@ def _shown(one: Scored) -> str:
         digits = 0 if term == "kv_tokens" else 2
         mark = "" if c.inside else " OUT"
         cells.append(f"{term} {c.predicted.mid / unit:.{digits}f}/{c.measured / unit:.{digits}f} ({c.error:+.2%}){mark}")
-    return f"{head} {'; '.join(cells)} [{one.verdict}, {said.get('outcome')}]"
+    if one.request is not None:
+        r = one.request
+        cells.append(f"request {r.predicted_need:.2f}/{r.needed} GiB, longest {r.predicted_longest}/{r.longest}")
+    verdict = " ".join((*one.verdict.errors, *(code.lower() for code in one.verdict.warnings))) or "nothing found"
+    doubt = one.row.doubt or one.doubt
+    return f"{head} {'; '.join(cells)} [{verdict}; {said.get('outcome')}]{f' ({doubt})' if doubt else ''}"
 
 
 def report(result: Score, *, every_row: bool = False) -> str:
@@ -196,15 +312,21 @@ def report(result: Score, *, every_row: bool = False) -> str:
         small = _small_pools(result, regime)
         if small["kv_pool"]:
             lines += _table("  of these, pools under 10 GiB", small)[2:]
-    lines += ["", "verdicts (favourable end / middle) against outcomes:"]
+    said = result.summary()["requests"]
+    lengths = f"{said['bracketed']} of {said['lengths']} lengths bracketed"
+    lines += ["", f"one request: {said['needs']} needs, median error {said['median_need_error']:.2%}; {lengths}"]
+    lines += ["", "what the rules say of the same configurations as manifests:"]
     counts: dict[tuple[str, str], int] = {}
     for one in result.scored:
-        if one.verdict:
-            key = (str(one.row.said.get("outcome")), one.verdict)
-            counts[key] = counts.get(key, 0) + 1
-    lines += [f"  {outcome:14} {verdict:6} {count}" for (outcome, verdict), count in sorted(counts.items())]
+        found = "error" if one.verdict.errors else "warning" if one.verdict.warnings else "nothing"
+        key = (str(one.row.said.get("outcome")), found)
+        counts[key] = counts.get(key, 0) + 1
+    lines += [f"  {outcome:14} {found:8} {count}" for (outcome, found), count in sorted(counts.items())]
+    failures = result.failures()
+    missed = [one for one in failures if not one.verdict.fault]
+    lines.append(f"failures of a known configuration: {len(failures)}, found {len(failures) - len(missed)}")
+    lines += [f"  missed: {one.row.id}: {str(one.row.said.get('error_text'))[:90]}" for one in missed]
     wrong = result.false_errors()
-    lines.append(
-        f"false errors (started, but the favourable end fails): {len(wrong)}" + "".join(f"\n  {one.row.id}" for one in wrong)
-    )
+    lines.append(f"false errors (an error on a row that started): {len(wrong)}")
+    lines += [f"  {one.row.id}: {' '.join(one.verdict.errors)}" for one in wrong]
     return "\n".join(lines)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from servelint.catalogue import accelerators, models
+from servelint.catalogue import accelerators, models, named
 from servelint.deployment import Pool
 from servelint.engines.versions import Version
 from servelint.estimate import Estimate
@@ -13,15 +14,24 @@ from servelint.facts import Fact, Origin, OriginKind
 
 if TYPE_CHECKING:
     from servelint.catalogue.accelerators import Accelerator
+    from servelint.catalogue.architecture import Architecture
 
 GIB = float(1 << 30)
 _ORIGIN = Origin(OriginKind.FILE, "measured start-up")
+_CONTEXT = re.compile(r"decode-context-parallel-size[ =](\d+)")
+_FRACTION = re.compile(r"mem-fraction-static[ =]([\d.]+)")
+_POOL_BYTES = re.compile(r"kv-cache-memory-bytes[ =](\d+)\s*GiB")
+_SPECULATION = re.compile(r"\b(mtp|eagle|dspark|dflash|speculative)\b", re.IGNORECASE)
+ONLINE = frozenset({"fp8", "bitsandbytes"})
+_ENGINES = frozenset({"vllm", "sglang", "trtllm"})
 
 
 class Row(NamedTuple):
-    """One start-up: ``told`` as facts of a pool, ``said`` as the row has it. ``skip``: why it cannot be scored, "" if it can.
+    """One start-up: ``pool`` and ``accelerator`` as it was told, ``said`` as the row has it.
 
-    ``complete``: version, layout, device and utilization are all known, so that nothing but the estimate can be wrong.
+    ``skip``: why nothing of it can be scored, "" if something can. ``complete``: model, version, layout, device and utilization
+    are stated and the row agrees with itself, so that nothing but the estimate can be wrong; ``loaded``: model and layout are,
+    which is what the weights depend on. ``doubt``: why it is not complete.
     """
 
     id: str
@@ -30,7 +40,13 @@ class Row(NamedTuple):
     accelerator: Accelerator | None
     version: Version | None
     complete: bool
+    loaded: bool
+    doubt: str
     skip: str
+
+    @property
+    def model(self) -> str:
+        return str(self.said.get("model"))
 
     @property
     def vote(self) -> tuple[object, ...]:
@@ -46,57 +62,116 @@ def _version(text: str | None) -> Version | None:
     return Version.parse(text.split(" ")[0])
 
 
+def _architecture(name: str) -> tuple[Architecture | None, bool]:
+    """What the name stands for, and whether it is an id that stands for nothing else."""
+    text, _, rest = name.partition(" (")
+    remark = rest.partition(")")[0]
+    if remark.lower() not in {"", "fp16", "bf16"} and "/" not in remark:
+        return None, False  # a remark may say that it is another checkpoint
+    if (found := models.find(text)) is not None:
+        return found, not remark
+    for words in (text, remark):
+        if words and " " not in words and (found := models.find(words) or named.derive(words, models.exact)) is not None:
+            return found, False
+    return None, False
+
+
 def _accelerator(said: dict[str, Any]) -> tuple[Accelerator | None, bool]:
     """The device and whether it is certain which one it was."""
     name = str(said.get("gpu") or "").replace("NVIDIA ", "").replace("GeForce ", "").split(" (")[0]
     found = accelerators.find_all(name) if name else ()
     total = said.get("gpu_total_gib")
+    if not found and total:
+        like = min(
+            (
+                a
+                for n in accelerators.names()
+                for a in accelerators.find_all(n)
+                if a.visible_bytes is not None and a.vendor == "NVIDIA"
+            ),
+            key=lambda a: abs((a.visible_bytes or Estimate.exact(0.0)).mid - total * GIB),
+        )
+        return like._replace(visible_bytes=Estimate.exact(total * GIB)), False
     if not found:
         return None, False
     if total:
         return found[0]._replace(visible_bytes=Estimate.exact(total * GIB)), True
-    return found[0], len(found) == 1
+    sizes = {round(a.visible_bytes.mid / GIB) for a in found if a.visible_bytes is not None}
+    return found[0], len(sizes) == 1
+
+
+def _doubt(said: dict[str, Any], version: Version | None, certain: bool, named_exactly: bool) -> str:
+    """What of the configuration is open, or contradicts itself; "" if nothing."""
+    if not named_exactly:
+        return "the model is not named by an id"
+    if not certain:
+        return "which device it was is open"
+    if version is None:
+        return "the version is open"
+    if not said.get("pp"):
+        return "the layout is open"
+    if not said.get("gpu_memory_utilization"):
+        return "the utilization is not stated"
+    parts = [
+        said.get(name) for name in ("weights_gib", "peak_activation_gib", "non_torch_gib", "available_kv_gib", "gpu_total_gib")
+    ]
+    if None not in parts and said.get("pp") == 1:
+        weights, activation, outside, pool, total = (float(part or 0.0) for part in parts)
+        if abs(said["gpu_memory_utilization"] * total - weights - activation - outside - pool) > 0.02 * total:
+            return "its figures do not add up to the utilization it states"
+    return ""
+
+
+def _told(said: dict[str, Any], architecture: Architecture, version: Version | None) -> Pool:
+    flags = " ".join(map(str, said.get("other_flags") or ()))
+    context, bytes_, fraction = _CONTEXT.search(flags), _POOL_BYTES.search(flags), _FRACTION.search(flags)
+    longest = said.get("max_model_len") or (said.get("max_concurrency") or {}).get("tokens")
+    values: dict[str, Any] = {
+        "engine": said.get("engine"),
+        "version": version,
+        "model": said.get("model"),
+        "architecture": architecture,
+        "tensor": said["tp"],
+        "pipeline": said.get("pp") or 1,
+        "data": said.get("dp") or 1,
+        "decode_context": int(context.group(1)) if context else None,
+        "dtype": str(said.get("dtype") or "auto").split(" ")[0],
+        # The checkpoint says how it is quantized; only online quantization is the flag's doing.
+        "quantization": said.get("quantization") if said.get("quantization") in ONLINE else None,
+        "gpu_memory_utilization": said.get("gpu_memory_utilization") or (float(fraction.group(1)) if fraction else None),
+        "max_model_len": longest,
+        "max_num_seqs": said.get("max_num_seqs"),
+        "max_num_batched_tokens": said.get("max_num_batched_tokens"),
+        "kv_cache_dtype": str(said["kv_cache_dtype"]).split(" ")[0] if said.get("kv_cache_dtype") else None,
+        "kv_cache_memory_bytes": int(bytes_.group(1)) * int(GIB) if bytes_ else None,
+        "enforce_eager": said.get("enforce_eager"),
+        "block_size": said.get("block_size"),
+        "expert": (said["tp"] * (said.get("dp") or 1)) if said.get("ep") else 1,
+        "speculative": "mtp" if _SPECULATION.search(flags) else None,
+    }
+    facts = {name: Fact.known(name, value, _ORIGIN) for name, value in values.items() if value is not None}
+    return Pool(name=str(said.get("id")), place=None, **facts)  # type: ignore[arg-type]
 
 
 def _row(said: dict[str, Any]) -> Row:
     identity = str(said.get("id"))
-    architecture = models.find(str(said.get("model") or ""))
+    architecture, named_exactly = _architecture(str(said.get("model") or ""))
     accelerator, certain = _accelerator(said)
     version = _version(said.get("engine_version"))
     skip = ""
     if architecture is None:
         skip = "model not in the catalogue"
-    elif accelerator is None:
-        skip = "device not known"
     elif not said.get("tp"):
         skip = "layout not known"
-    elif said.get("engine") != "vllm":
-        skip = "engine is not vLLM"
-    if skip:
-        return Row(identity, said, None, accelerator, version, False, skip)
-    values: dict[str, Any] = {
-        "engine": "vllm",
-        "version": version,
-        "architecture": architecture,
-        "tensor": said["tp"],
-        "pipeline": said.get("pp") or 1,
-        "data": said.get("dp") or 1,
-        "dtype": str(said.get("dtype") or "auto").split(" ")[0],
-        # The checkpoint says how it is quantized; only online quantization is the flag's doing.
-        "quantization": said.get("quantization") if said.get("quantization") == "fp8" else None,
-        "gpu_memory_utilization": said.get("gpu_memory_utilization"),
-        "max_model_len": said.get("max_model_len"),
-        "max_num_seqs": said.get("max_num_seqs"),
-        "max_num_batched_tokens": said.get("max_num_batched_tokens"),
-        "kv_cache_dtype": said.get("kv_cache_dtype"),
-        "enforce_eager": said.get("enforce_eager"),
-        "block_size": said.get("block_size"),
-        "expert": (said["tp"] * (said.get("dp") or 1)) if said.get("ep") else 1,
-    }
-    facts = {name: Fact.known(name, value, _ORIGIN) for name, value in values.items() if value is not None}
-    pool = Pool(name=identity, place=None, **facts)  # type: ignore[arg-type]
-    complete = certain and version is not None and said.get("pp") is not None
-    return Row(identity, said, pool, accelerator, version, complete, "")
+    elif said.get("engine") not in _ENGINES:
+        skip = f"engine {said.get('engine')} is not described"
+    if skip or architecture is None:
+        return Row(identity, said, None, accelerator, version, False, False, skip, skip)
+    doubt = _doubt(said, version, certain, named_exactly)
+    if said.get("engine") != "vllm":
+        doubt = doubt or "only vLLM says all of its terms"
+    loaded = named_exactly and bool(said.get("pp")) and said.get("engine") == "vllm"
+    return Row(identity, said, _told(said, architecture, version), accelerator, version, not doubt, loaded, doubt, "")
 
 
 def read(text: str) -> list[Row]:

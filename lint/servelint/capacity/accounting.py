@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.capacity import shape
 from servelint.capacity.activation import forward_peak, profiled_peak
 from servelint.capacity.limits import readings, speculates, step_limits, version_of
+from servelint.capacity.margins import MARGINS
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.step import GIB
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from servelint.capacity.regimes import Regime
     from servelint.catalogue.accelerators import Accelerator
     from servelint.deployment import Pool
+    from servelint.engines.versions import Version
 
 
 class Terms:
@@ -87,14 +90,47 @@ def graph_bytes(pool: Pool, layers: int, sequences: Estimate) -> Estimate:
     return _gib(0.4 * middle, middle, max(1.6 * middle, min(1.9, 1.9 * max(0.25, sizes / 51))))
 
 
-def _is_measured_device(accelerator: Accelerator, device: Estimate) -> bool:
+def _extra(pool: Pool, layout: Layout, element: float) -> Estimate | None:
+    """Adapters and exchange buffers of this deployment; None where it has none."""
+    if not pool.containers:
+        return None
+    from servelint.capacity.extras import adapter_bytes, heap_bytes  # lazily: only of what a container runs
+
+    found = [size for size in (adapter_bytes(pool, layout, element), heap_bytes(pool)) if size is not None]
+    return found[0].plus(found[1]) if len(found) == 2 else found[0] if found else None
+
+
+_LOGGED_FROM = (0, 10, 0)  # the first release of which a start-up log was read
+
+
+def is_measured_device(accelerator: Accelerator, device: Estimate) -> bool:
+    """Whether the start-ups that set the margins ran on this device: H100 with 80 GB."""
     return "h100" in accelerator.name.lower() and 78 * GIB < device.mid < 81 * GIB
 
 
-def _non_torch(regime: Regime, layout: Layout) -> Estimate:
+def _off(estimate: Estimate, margin: tuple[float, float]) -> Estimate:
+    """An interval with what measurements are off it, in GiB below and above."""
+    low, high = margin
+    return Estimate(min(estimate.low + low * GIB, estimate.mid), estimate.mid, max(estimate.high + high * GIB, estimate.mid))
+
+
+# Devices for which vLLM keeps workspaces of FlashInfer's fused all-reduce (vllm/distributed/device_communicators/
+# all_reduce_utils.py, flashinfer_all_reduce.py): H100 and H200, B200, B300. Others have NCCL's and the custom all-reduce's only.
+_FUSED_REDUCE = frozenset({(9, 0), (10, 0), (10, 3)})
+
+
+def _non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version: Version | None) -> Estimate:
+    grouped = layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1)
+    if grouped and accelerator.compute_capability not in _FUSED_REDUCE:
+        # 0.55 GiB in vLLM 0.11; 0.75 with 0.27 on two RTX 5090 (noonghunna/club-3090 issue 1087).
+        return Estimate(regime.grouped.low, 0.6 * GIB, min(max(1.8 * GIB, regime.grouped.low), regime.grouped.high))
     if layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1):
         return regime.grouped
-    return regime.staged if layout.pipeline > 1 else regime.alone
+    if layout.pipeline > 1:
+        return regime.staged
+    if regime.name == "0.17-0.19" and version is not None and version < (0, 18, 0):
+        return _gib(0.05, 0.13, 0.48)  # as before 0.17; 0.25 from 0.18 on
+    return regime.alone
 
 
 def _vllm(
@@ -112,26 +148,45 @@ def _vllm(
     first, last = stage == 0, stage == layout.pipeline - 1
     stated = readings(pool.gpu_memory_utilization)
     regimes = regimes_of(version)
+    extra = _extra(pool, layout, element)
+    plain_case = extra is None and not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
+    measured = is_measured_device(accelerator, device) and plain_case
+    logged = version is not None and version >= _LOGGED_FROM
+    calibrated = measured and logged and all(r.name in MARGINS for r in regimes)
+    longest = pool.max_model_len.value if pool.max_model_len.is_known else None
     budgets, peaks, overheads, pools, formula = [], [], [], [], ""
     for regime in regimes:
+        spread = (1.0, 1.0) if calibrated else (0.8, 1.25) if regime.logged else (0.6, 1.7)
         peak, decided = profiled_peak(
-            a, regime, shards, tokens=tokens, sequences=sequences, element=element, first=first, last=last
-        )
+            a, regime, shards, tokens=tokens, sequences=sequences, element=element, first=first, last=last, longest=longest,
+            spread=spread,
+        )  # fmt: skip
         formula = formula or decided
         budget = _share(device, stated or (regime.utilization,))
-        overhead = _non_torch(regime, layout)
-        left = budget.minus(weights).minus(peak).minus(overhead)
+        overhead = _non_torch(regime, layout, accelerator, version)
+        if extra is not None:
+            overhead = overhead.plus(extra)
+        if last:  # what the sampler keeps for each request and token of the vocabulary
+            kept = regime.sampler_state
+            overhead = overhead.plus(Estimate(*(k * r * shape.vocabulary(a) for k, r in zip(kept, sequences, strict=True))))
+        if calibrated:
+            off = MARGINS[regime.name]
+            left = budget.minus(weights).minus(peak).minus(overhead.mid)
+            pools.append(_off(left, off.pool))
+            peak, overhead = _off(peak, off.activation), _off(Estimate.exact(overhead.mid), off.overhead)
+        else:
+            more = 0.12 * peak.mid if a.vision else 0.0  # the encoder is profiled too
+            peak = Estimate(0.95 * peak.low, peak.mid, 1.05 * peak.high + more + 0.03 * GIB)
+            left = budget.minus(weights).minus(peak).minus(overhead)
+            pools.append(left.minus(graphs) if regime.graphs_inside else left)
         budgets.append(budget)
         peaks.append(peak)
         overheads.append(overhead)
-        pools.append(left.minus(graphs) if regime.graphs_inside else left)
     inside = regimes[0].graphs_inside
     pool_formula = "budget − weights − activations − overhead" + (" − graphs" if inside else "")
     left = hull(pools)
     if pool.kv_cache_memory_bytes.is_known:
         left, pool_formula = Estimate.exact(float(pool.kv_cache_memory_bytes.value)), "kv_cache_memory_bytes as stated"
-    plain_case = not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
-    calibrated = all(r.fitted for r in regimes) and _is_measured_device(accelerator, device) and plain_case
     share = ", ".join(map(str, stated)) if stated else f"{regimes[0].utilization} by default"
     return Terms(
         budget=hull(budgets),
@@ -161,17 +216,17 @@ def _sglang(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
     """``mem_fraction_static × memory`` holds weights and the KV pool; activations and graphs live in the rest
     (``sglang/srt/model_executor/model_runner_kv_cache_mixin.py``; aisimulate pull request 263).
 
-    Without a fraction SGLang reserves ``512 + 1.5 × chunk + 128 × TP·PP + 2 × graph batch`` MiB, at least 10 GiB of a large GPU
-    (``server_args.py``); chunk and graph batch depend on the device and the version, hence the interval.
+    Without a fraction SGLang works one out of the device, the ranks and the chunk of a prefill (``sglang_fraction``).
     """
+    from servelint.capacity.sglang_fraction import automatic_fraction  # lazily: only of SGLang's pools
+
     stated = readings(pool.gpu_memory_utilization)
-    reserved = 512 + 1.5 * 8192 + 128 * layout.tensor * layout.pipeline + 2 * 256
-    if device.mid > 60 * GIB:
-        reserved = max(reserved, 10 * 1024)
-    automatic = max(0.5, 1 - reserved / (device.mid / GIB * 1024))
-    budget = _share(device, stated or (automatic, automatic - 0.05, min(0.95, automatic + 0.05)))
-    overhead = _gib(0.3, 0.8, 2.5) if layout.world_size > 1 else _gib(0.2, 0.5, 1.2)
-    fraction = ", ".join(map(str, stated)) if stated else f"{automatic:.2f}, automatic"
+    automatic = automatic_fraction(pool, layout, device)
+    budget = _share(device, stated) if stated else Estimate(*(d * s for d, s in zip(device, automatic, strict=True)))
+    # Gone before the weights load: 1.9 GiB of an H200 at TP8 (SemiAnalysisAI/InferenceX issue 2128), 2.1 of an H100 at TP4
+    # (vllm-project/vllm issue 21348).
+    overhead = _gib(0.6, 1.9, 3.0) if layout.world_size > 1 else _gib(0.2, 0.5, 1.2)
+    fraction = ", ".join(map(str, stated)) if stated else f"{automatic.mid:.2f}, automatic"
     return Terms(
         budget=budget,
         activation=_forward(pool, accelerator, layout),

@@ -32,7 +32,8 @@ def _widest(a: Architecture, shards: Shards, tokens: float, element: float) -> f
         per_head = 3 * (a.need("qk_nope_head_dim") + a.need("qk_rope_head_dim")) + 2 * a.number("v_head_dim", 128)
         widths.append(shape.heads(a) * per_head / shards.attention)
     widths.append(2 * shape.heads(a) * shape.head_dim(a) / shards.attention)
-    return tokens * element * (max(widths) + _COPIES * hidden)
+    streams = max(1, a.number("hc_mult", 1))  # residual streams (DeepSeek V4)
+    return tokens * element * (max(widths) + _COPIES * hidden * streams)
 
 
 def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
@@ -56,6 +57,40 @@ def forward_peak(a: Architecture, shards: Shards, tokens: float, element: float)
     return _widest(a, shards, tokens, element) + expert_workspace(a, shards, tokens, element)
 
 
+_CHUNK, _LATENT_BLOCK = 65536, 64
+
+
+def latent_chunk_bytes(a: Architecture, shards: Shards, sequences: float, longest: int | None, element: float) -> float:
+    """Bytes of the up-projected context that the profiling run of latent attention stands in for.
+
+    ``max(8 max_model_len, 4 max_num_seqs × block)`` tokens, at most 65536 and at least one page a request, times the heads'
+    key and value width (``determine_chunked_prefill_workspace_size`` and ``forward_mha`` in vLLM 0.19
+    ``vllm/model_executor/layers/attention/mla_attention.py``): 4 GiB for DeepSeek-V3 with data-parallel attention.
+    """
+    if not a.is_mla:
+        return 0.0
+    wanted = max(8 * (longest or _CHUNK), 4 * sequences * _LATENT_BLOCK)
+    tokens = max(min(wanted, _CHUNK), sequences * _LATENT_BLOCK)
+    width = a.need("qk_nope_head_dim") + a.number("v_head_dim", a.need("qk_nope_head_dim"))
+    return tokens * shape.heads(a) / shards.attention * width * element
+
+
+_TILES, _PATCHES, _KEPT = 4, 1601, 6
+
+
+def image_states_bytes(a: Architecture, sequences: float, element: float) -> float:
+    """Bytes of the image states of a batch, for models that attend across to them (Llama 3.2 Vision).
+
+    The profiling run sees ``max_num_seqs`` images of 4 tiles and 1601 patches: the tower's last and five earlier states, stacked
+    and joined, and their projection (``vllm/model_executor/models/mllama.py`` 0.6). 36.63 GiB were logged for 128 sequences,
+    of which this explains 29.7 (vllm-project/vllm pull request 12126).
+    """
+    if shape.family(a) != "mllama":
+        return 0.0
+    tower = int((a.vision or {}).get("hidden_size") or 1280)
+    return sequences * _TILES * _PATCHES * (shape.hidden_size(a) + 2 * _KEPT * tower) * element
+
+
 def profiled_peak(
     a: Architecture,
     regime: Regime,
@@ -66,12 +101,15 @@ def profiled_peak(
     element: float,
     first: bool,
     last: bool,
+    longest: int | None = None,
+    spread: tuple[float, float] = (1.0, 1.0),
 ) -> tuple[Estimate, str]:
     """What vLLM's profiling run finds on one rank of one stage, and what decided it.
 
     The run is a forward pass over ``max_num_batched_tokens`` and a sampler over ``max_num_seqs`` rows of the gathered
     vocabulary (``v1/worker/gpu_model_runner.py`` ``_dummy_run``, ``_dummy_sampler_run``); the hidden states live through both,
     the workspaces of the experts as well. Only the last stage samples; stages after the first keep buffers for what they receive.
+    The interval spans what the code may do, and ``spread`` of the forward pass, of which it says less than of the sampler.
     """
     copies = 2 if a.vision else 1  # multimodal models keep the input embeddings as well
     results: list[float] = []
@@ -81,9 +119,14 @@ def profiled_peak(
         states = copies * count * shape.hidden_size(a) * element
         received = 0.0 if first else 2 * count * shape.hidden_size(a) * element
         sampled = states + (logit + element) * rows * sampling if last else 0.0
-        results.append(max(sampled, _widest(a, shards, count, element)) + received + expert_workspace(a, shards, count, element))
+        scale = (spread[0], 1.0, spread[1])[which]
+        forward = scale * _widest(a, shards, count, element)
+        chunk = latent_chunk_bytes(a, shards, rows, longest, element)
+        if regime.graphs_inside and which == 0:
+            chunk = 0.0  # Model Runner V2 profiles without attention
+        images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which]
+        workspace = scale * expert_workspace(a, shards, count, element)
+        results.append(max(sampled, forward + chunk) + received + images + workspace)
     low, mid, high = results
-    spread = (0.92, 1.10) if regime.fitted else (0.8, 1.2) if regime.logged else (0.5, 1.6)
-    vision = 0.12 * mid if a.vision else 0.0  # the encoder is profiled too; measured at up to 0.1 GiB beyond the rest
     formula = "hidden states + logits × (dtype + sampler) bytes" if last else "widest layer of a forward pass"
-    return Estimate(low * spread[0], mid, high * spread[1] + vision + 32e6), formula
+    return Estimate(min(low, mid), mid, max(mid, high)), formula

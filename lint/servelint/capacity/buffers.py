@@ -11,8 +11,28 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.catalogue.architecture import Architecture
+    from servelint.engines.versions import Version
 
 MIB = 1 << 20
+
+
+_LATENT_WORKSPACE = 128 * MIB
+
+
+def latent_workspace_bytes(architecture: Architecture, engine: str, version: Version | None) -> Estimate:
+    """What importing vLLM's FlashInfer backend for latent attention allocates, whether it serves or not.
+
+    ``vllm/v1/attention/backends/mla/flashinfer_mla.py`` of 0.19.1 and 0.22.1 allocates 128 MiB at import, and the choice of a
+    backend imports all candidates; in 0.28.0 the backend allocates when it is used. Explains the logged weights of
+    DeepSeek-V2-Lite and Kimi-VL (llm-d-planner pull request 205: 128 MiB more than their tensors at TP 1, 2 and 4).
+    """
+    if engine != "vllm" or not architecture.is_mla:
+        return Estimate.exact(0.0)
+    if version is not None and (0, 17, 0) <= version < (0, 23, 0):
+        return Estimate.exact(float(_LATENT_WORKSPACE))
+    if version is not None and version < (0, 9, 0):
+        return Estimate.exact(0.0)
+    return Estimate(0.0, _LATENT_WORKSPACE / 2, float(_LATENT_WORKSPACE))
 
 
 def charged_bytes(size: float) -> float:

@@ -48,7 +48,9 @@ def _model(pool: Pool) -> tuple[Step, ...]:
         kinds = shape.layer_kinds(a)
         counts: dict[str, int] = {}
         for kind in kinds:
-            name = " + ".join(part for part in kind if part != shape.NONE)
+            name = " + ".join(part for part in (kind.mixer, kind.mlp) if part != shape.NONE)
+            if kind.width:
+                name += f" of {kind.width}"
             counts[name] = counts.get(name, 0) + 1
         steps.append(Step("layers", "", (a.origin,), ", ".join(f"{count} {name}" for name, count in counts.items())))
     works = readings_of(pool)

@@ -6,6 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
+from servelint.capacity.limits import speculates
 from servelint.capacity.quantization import dtype_bytes
 from servelint.facts import FactState, UnknownFact
 from servelint.records import NamedTuple
@@ -22,8 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_BLOCK = 16  # vllm/config/cache.py on CUDA
 _INDEXER_TOKEN_BYTES = 132  # DeepSeek sparse attention: 128 fp8 index values and a 32-bit scale per token and layer
 _SPARSE_FP8_TOKEN_BYTES = 656  # vLLM's fp8_ds_mla: 512 fp8 latents, four 32-bit scales, 64 16-bit rope values
-_STATE = frozenset({shape.LINEAR, shape.MAMBA, shape.CONV})
-_CACHED = frozenset({shape.FULL, shape.SLIDING, shape.MLA}) | _STATE
+_STATE = frozenset({shape.LINEAR, shape.MAMBA, shape.CONV, shape.DELTA, shape.LIGHTNING})
 _BYTES = {
     "bfloat16": 2.0, "bf16": 2.0, "float16": 2.0, "fp16": 2.0, "half": 2.0, "float32": 4.0, "fp32": 4.0, "fp8": 1.0,
     "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "fp8_ds_mla": 1.0, "int8": 1.0,
@@ -123,11 +123,33 @@ def _state_bytes(a: Architecture, mixer: str, ranks: int, plain: float) -> float
         heads, width = a.need("linear_num_value_heads"), a.need("linear_value_head_dim")
         conv = (a.need("linear_conv_kernel_dim") - 1) * (2 * keys + heads * width) / ranks
         return conv * plain + heads / ranks * a.need("linear_key_head_dim") * width * recurrent
+    from servelint.capacity.mixers import delta_dims, mamba_dims  # lazily: of few families
+
+    if mixer == shape.DELTA:
+        heads, width, kernel = delta_dims(a)
+        return (kernel - 1) * 3 * heads * width / ranks * plain + heads / ranks * width * width * 4.0
+    if mixer == shape.LIGHTNING:
+        return shape.heads(a) / ranks * shape.head_dim(a) ** 2 * 4.0
     if mixer == shape.MAMBA:
-        heads, width, groups, state, kernel = tensors.mamba_dims(a)
+        heads, width, groups, state, kernel = mamba_dims(a)
         local = groups / ranks if groups % ranks == 0 else groups
         return (kernel - 1) * (heads * width / ranks + 2 * local * state) * plain + heads / ranks * width * state * recurrent
     return shape.whole(a, "conv_L_cache", default=3) * shape.hidden_size(a) / ranks * plain
+
+
+def _specs(a: Architecture, mixer: str, layout: Layout, element: float, plain: float) -> tuple[_Spec, ...]:
+    """What one layer keeps, in one cache or in several."""
+    if mixer == shape.BESIDE:
+        return tuple(_spec(a, part, layout, element, plain) for part in (shape.FULL, shape.MAMBA))
+    if mixer == shape.INDEXED:
+        from servelint.capacity.mixers import index_dims  # lazily: of one family
+
+        _, width = index_dims(a)  # its keys take the dtype of the cache (vllm/models/minimax_m3/common/indexer.py)
+        full = _spec(a, shape.FULL, layout, element, plain)
+        return (full._replace(mixer=mixer, token_bytes=full.token_bytes + width * max(1.0, element)),)
+    if mixer == shape.CROSS:
+        mixer = shape.FULL  # served by V0 engines only, which gave every layer the same cache
+    return (_spec(a, mixer, layout, element, plain),)
 
 
 def _spec(a: Architecture, mixer: str, layout: Layout, element: float, plain: float) -> _Spec:
@@ -137,9 +159,11 @@ def _spec(a: Architecture, mixer: str, layout: Layout, element: float, plain: fl
     if mixer == shape.MLA:
         width = (a.need("kv_lora_rank") + a.need("qk_rope_head_dim")) * element
         if a.number("index_n_heads", 0):
+            from servelint.capacity.kinds import indexed_share  # lazily: of sparse attention only
+
             # SGLang keeps vLLM's format for FlashMLA only, TensorRT-LLM has no other than the plain one: the least is taken.
             wide = element < plain and layout.engine == "vllm"
-            width = (_SPARSE_FP8_TOKEN_BYTES if wide else width) + _INDEXER_TOKEN_BYTES
+            width = (_SPARSE_FP8_TOKEN_BYTES if wide else width) + _INDEXER_TOKEN_BYTES * indexed_share(a)
         return _Spec(mixer, width)
     _, kv, key, value = tensors.attention_dims(a, mixer)
     window = shape.window(a) if mixer == shape.SLIDING else 0
@@ -156,6 +180,10 @@ def _paged(specs: Sequence[tuple[_Spec, int]], block: int, grouping: float) -> t
     """
     state = max(spec.state_bytes for spec, _ in specs)
     widest = max(spec.token_bytes for spec, _ in specs)
+    if not state and len({spec.window for spec, _ in specs}) == 1:
+        # Every layer needs blocks for the same tokens: one group, each layer with its own bytes (UniformTypeKVCacheSpecs).
+        total = sum(spec.token_bytes * count for spec, count in specs)
+        return (Group(specs[0][0].mixer, sum(n for _, n in specs), block, block * total, specs[0][0].window),)
     if state and widest:
         block = 16 * ceil(state / (16 * widest))
     page = max(block * widest, state)
@@ -163,7 +191,8 @@ def _paged(specs: Sequence[tuple[_Spec, int]], block: int, grouping: float) -> t
     size = max(counts) if max(counts) < grouping * min(counts) else min(counts)
     groups: list[Group] = []
     for spec, count in specs:
-        length = int(page // spec.token_bytes) if spec.token_bytes else block
+        times, rest = divmod(page, block * spec.token_bytes) if spec.token_bytes else (1, 0)
+        length = block if rest else int(times) * block  # where blocks of more tokens do not fill the page it is padded
         groups += [Group(spec.mixer, size, length, page * size, spec.window, spec.mixer in _STATE)] * ceil(count / size)
     return tuple(groups)
 
@@ -173,8 +202,30 @@ def _hybrid_manager(version: Version | None) -> bool:
     return version is None or (version.major, version.minor) >= (0, 10)
 
 
-def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_flight: int) -> KvCache:
-    """The cache of one rank that holds the layers ``kinds``. ``in_flight``: tokens of one step. Raises :class:`UnknownFact`.
+def _of_draft(pool: Pool, layout: Layout, element: float, plain: float) -> list[tuple[_Spec, int]]:
+    """What the layers of a draft keep."""
+    if not speculates(pool):
+        return []
+    from servelint.capacity.drafts import draft_of  # lazily: few pools speculate
+
+    draft = draft_of(pool)
+    if draft is None:
+        return []
+    if draft.model is not None:
+        return [
+            (spec, 1)
+            for kind in shape.layer_kinds(draft.model)
+            if kind.mixer != shape.NONE
+            for spec in _specs(draft.model, kind.mixer, layout, element, plain)
+        ]
+    a = pool.architecture.value
+    kinds = draft.own or [kind for kind in shape.layer_kinds(a) if kind.mixer in {shape.FULL, shape.MLA}][:1]
+    return [(spec, 1) for kind in kinds for spec in _specs(a, kind.mixer, layout, element, plain)]
+
+
+def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_flight: int, *, last: bool = False) -> KvCache:
+    """The cache of one rank that holds the layers ``kinds``. ``in_flight``: tokens of one step; ``last``: it is the last stage,
+    which holds what is speculated with. Raises :class:`UnknownFact`.
 
     GQA keeps ``2 × max(1, KV heads / TP) × head_dim`` elements per layer and token; MLA one latent that TP does not divide
     (arXiv 2405.04434); context parallelism spreads the tokens of full-attention layers over its ranks.
@@ -182,12 +233,19 @@ def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_fligh
     a = pool.architecture.value
     element, plain = kv_dtype_bytes(pool), max(dtype_bytes(pool), 1.0)
     ranks = max(layout.decode_context, layout.prefill_context)
-    cached = [kind.mixer for kind in kinds if kind.mixer in _CACHED]
+    cached = [kind.mixer for kind in kinds if kind.mixer != shape.NONE]
+    if cached and cached[0] in {shape.WINDOW_LATENT, shape.COMPRESSED_4, shape.COMPRESSED_128}:
+        from servelint.capacity.compressed_cache import compressed_cache  # lazily: of one family
+
+        return compressed_cache(pool, layout, cached, in_flight, element < plain)
     own = max(1, len(cached) - shape.whole(a, "num_kv_shared_layers"))  # the last layers of some models reuse others' cache
-    of = {mixer: _spec(a, mixer, layout, element, plain) for mixer in dict.fromkeys(cached[:own])}
+    of = {mixer: _specs(a, mixer, layout, element, plain) for mixer in dict.fromkeys(cached[:own])}
     counts: dict[_Spec, int] = {}
     for mixer in cached[:own]:
-        counts[of[mixer]] = counts.get(of[mixer], 0) + 1
+        for spec in of[mixer]:
+            counts[spec] = counts.get(spec, 0) + 1
+    for spec, number in _of_draft(pool, layout, element, plain) if last else ():
+        counts[spec] = counts.get(spec, 0) + number
     formula = " + ".join(
         f"{n} {spec.mixer} layers × {spec.token_bytes:.0f} B"
         if spec.token_bytes

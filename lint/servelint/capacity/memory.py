@@ -64,17 +64,17 @@ class MemoryBudget(NamedTuple):
         return total.plus(self.graphs_bytes) if self.graphs_inside else total
 
 
-def _logged_tokens(cache: KvCache, pool: Estimate, terms: Terms, longest: int | None) -> Estimate:
+def _logged_tokens(cache: KvCache, pool: Estimate, since: bool, longest: int | None) -> Estimate:
     """Tokens of a pool as the engine logs them.
 
-    vLLM: blocks / groups × block size until 0.20; since 0.21 the concurrency at ``max_model_len`` times that length
-    (vllm-project/vllm issue 51041). Elsewhere: what a request of that length, or else a single token, takes.
+    vLLM: blocks / groups × block size until 0.20; ``since`` 0.21 the concurrency at ``max_model_len`` times that length
+    (vllm-project/vllm issues 51041, 43308). Elsewhere: what a request of that length, or else a single token, takes.
     """
     values = []
     for size in pool:
         if not cache.groups or size <= 0:
             values.append(0.0)
-        elif cache.paged and not (terms.graphs_inside and longest):
+        elif cache.paged and not (since and longest):
             values.append(float(cache.blocks(size) // len(cache.groups) * cache.block_size * cache.context_ranks))
         elif longest:
             values.append(cache.requests(size, longest) * longest)
@@ -93,6 +93,14 @@ class _Stage:
         self.cache = cache
 
 
+def in_flight_tokens(pool: Pool, layout: Layout, step: int) -> int:
+    """Tokens for which windowed layers keep room beside their window: one step of ``step`` tokens, since 0.27 of every batch
+    under way, which are two and with pipeline stages one more than they (``max_in_flight_tokens`` in vLLM 0.28
+    ``vllm/config/vllm.py``; one step in 0.22.1 ``vllm/v1/kv_cache_interface.py``)."""
+    version = version_of(pool)
+    return step if version is not None and version < (0, 27, 0) else step * (layout.pipeline + 1)
+
+
 def _stages(pool: Pool, accelerator: Accelerator, layout: Layout, weights: Weights) -> list[_Stage]:
     kinds = shape.layer_kinds(pool.architecture.value)
     device = device_bytes(accelerator)
@@ -101,7 +109,9 @@ def _stages(pool: Pool, accelerator: Accelerator, layout: Layout, weights: Weigh
     start = 0
     for index, own in enumerate(weights.stages):
         count = shape.stage_layers(layout.engine, len(kinds), layout.pipeline)[index]
-        cache = kv_cache_of(pool, layout, kinds[start : start + count], int(tokens.mid) * layout.pipeline)
+        last = index == layout.pipeline - 1
+        flight = in_flight_tokens(pool, layout, int(tokens.mid))
+        cache = kv_cache_of(pool, layout, kinds[start : start + count], flight, last=last)
         start += count
         terms = terms_of(pool, accelerator, layout, device, own, index, count)
         stages.append(_Stage(index, own, terms, cache))
@@ -126,6 +136,9 @@ def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBud
     worst = min(stages, key=_blocks)
     terms, cache = worst.terms, worst.cache
     longest = pool.max_model_len.value if pool.max_model_len.is_known else None
+    version = version_of(pool)
+    since = version is None or version >= (0, 21, 0)
+    logged = longest or (shape.whole(pool.architecture.value, "max_position_embeddings") if since else None)
     fixed = worst.weights.plus(terms.activation).plus(terms.overhead)
     used = fixed.plus(terms.graphs) if terms.graphs_inside else fixed
     context = workload_tokens(pool)
@@ -133,7 +146,7 @@ def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBud
         used = used.plus(ceil(pool.concurrency.value / layout.attention_ranks) * cache.request_bytes(context))
     budget = MemoryBudget(
         device_bytes(accelerator), terms.budget, worst.weights, terms.activation, terms.overhead, terms.graphs,
-        terms.graphs_inside, terms.pool, cache.bytes_per_token, _logged_tokens(cache, terms.pool, terms, longest), used,
+        terms.graphs_inside, terms.pool, cache.bytes_per_token, _logged_tokens(cache, terms.pool, since, logged), used,
         terms.calibrated,
         worst.number, layout.attention_ranks, cache, (),
     )  # fmt: skip

@@ -88,7 +88,7 @@ _BY_ALGORITHM = {
 
 class Quantization(NamedTuple):
     """How a model is quantized. ``ignored``: names and patterns left alone; ``exact``: names with a scheme of their own;
-    ``certain``: read from the checkpoint rather than inferred from its name."""
+    ``certain``: read from the checkpoint rather than inferred from its name; ``experts``: the routed ones' own scheme."""
 
     label: str
     scheme: Scheme
@@ -97,6 +97,7 @@ class Quantization(NamedTuple):
     experts_only: bool = False
     certain: bool = True
     head: bool = False
+    experts: Scheme | None = None
 
     @property
     def depends_on_layer(self) -> bool:
@@ -115,21 +116,25 @@ class Quantization(NamedTuple):
             return found.of(part)
         if self.ignored is not None and any((layer, name) in self.ignored for name in names):
             return unquantized
+        if self.experts is not None and part.role == "expert":
+            return self.experts.of(part)
         low, mid, high = self.scheme.of(part)
         if self.certain:
             return Estimate(low, mid, high)
-        # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at.
-        more = high * 1.02 if part.role == "expert" else min(plain, high * 1.1)
-        return Estimate(low, mid, max(high, more))
+        # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at; those in four
+        # bits of a floating type often do.
+        four = self.scheme in {NVFP4, MXFP4}
+        more = high * 1.02 if part.role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * 1.1)
+        return Estimate(low, mid, max(high, plain if four and not part.name.startswith("mlp.") else more))
 
 
 _SEPARATE = {
     "self_attn.qkv_proj": ("self_attn.q_proj",),
     "linear_attn.in_proj_qkvz": ("linear_attn.in_proj_qkv", "linear_attn.in_proj_qkvz"),
     "mlp.gate_up_proj": ("mlp.gate_proj",),
-    "mlp.experts.gate_up_proj": ("mlp.experts.0.gate_proj", "mlp.experts"),
-    "mlp.experts.up_proj": ("mlp.experts.0.up_proj", "mlp.experts"),
-    "mlp.experts.down_proj": ("mlp.experts.0.down_proj", "mlp.experts"),
+    "mlp.experts.gate_up_proj": ("mlp.experts.0.gate_proj", "mlp.experts.0.w1", "mlp.experts"),
+    "mlp.experts.up_proj": ("mlp.experts.0.up_proj", "mlp.experts.0.w1", "mlp.experts"),
+    "mlp.experts.down_proj": ("mlp.experts.0.down_proj", "mlp.experts.0.w2", "mlp.experts"),
     "mlp.shared_experts.gate_up_proj": ("mlp.shared_experts.gate_proj", "mlp.shared_expert.gate_proj"),
     "mlp.shared_experts.down_proj": ("mlp.shared_experts.down_proj", "mlp.shared_expert.down_proj"),
 }
@@ -156,7 +161,11 @@ def _group_scheme(weights: Mapping[str, Any]) -> Scheme | None:
     if bits == 4 and kind == "float":
         return NVFP4 if group in {0, 16} else MXFP4
     if bits in {2, 3, 4, 5, 6} and isinstance(bits, int):
-        return _integer(bits, group or 128, weights.get("symmetric", True) is not False)
+        symmetric = weights.get("symmetric", True) is not False
+        if not group:  # not said: 128 is usual, 32 is in use (Kimi K2)
+            usual, fine = _integer(bits, 128, symmetric), _integer(bits, 32, symmetric)
+            return Scheme(f"int{bits}, groups not stated", Estimate(usual.bytes.low, usual.bytes.mid, fine.bytes.high))
+        return _integer(bits, group, symmetric)
     return None
 
 
@@ -195,10 +204,11 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
     ignored = _ignored(listed)
     groups = config.get("config_groups")
     if method in {"awq", "gptq", "auto-round", "auto_round", "intel/auto-round"}:
-        bits, group = (
-            config.get("bits") or config.get("w_bit") or 4,
-            config.get("group_size") or config.get("q_group_size") or 128,
-        )
+        bits, group = config.get("bits") or config.get("w_bit"), config.get("group_size") or config.get("q_group_size") or 128
+        if not bits:  # a name of two widths, or of none
+            four, eight = _integer(4, int(group), None).bytes, _integer(8, int(group), None).bytes
+            scheme = Scheme(f"{method}, bits not stated", Estimate(four.low, four.mid, eight.high))
+            return Quantization(method, scheme, ignored, certain=False)
         symmetric = None if config.get("sym") is None and config.get("zero_point") is None else bool(config.get("sym", False))
         certain = certain and "group_size" in config
         return Quantization(f"{method} {bits} bit", _integer(int(bits), int(group), symmetric), ignored, certain=certain)
@@ -241,6 +251,18 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
     return Quantization(method or algorithm, _unknown(method or algorithm or "this method"), ignored, certain=False)
 
 
+# Families that are released quantized without saying so in their names: there, silence about it says nothing.
+_QUANTIZED_AT_RELEASE = (
+    "deepseek_v3",
+    "deepseek_v4",
+    "kimi_k",
+    "minimax_m2",
+    "minimax_m3",
+    "gpt_oss",
+    "ministral3",
+    "bailing",
+    "hunyuan_v1_moe",
+)
 # A checkpoint of which nobody has said whether it is quantized: unquantized is the middle, four bits the favourable end.
 _OPEN = Quantization("not known to be unquantized", Scheme("4 to 16 bits", Estimate(0.53, 2.0, 2.0)))
 _INT4 = _integer(4, 128, None)
@@ -255,6 +277,13 @@ def _read(config: Mapping[str, Any], certain: bool) -> Quantization:
             _READ.clear()
         known = _READ[id(config)] = (config, certain, _from_config(config, certain))
     return known[2]
+
+
+def _says_nothing(model_id: str) -> bool:
+    """Whether a name says nothing of a quantization; quantized copies of plain checkpoints say so."""
+    from servelint.catalogue.named import ending  # lazily: few checkpoints leave this open
+
+    return ending(model_id) == ""
 
 
 _ONLINE = {
@@ -285,11 +314,18 @@ def quantization_of(pool: Pool, architecture: Architecture | None) -> Quantizati
             better = architecture.config.get("hf_quant_config")
             config = better if isinstance(better, dict) else config
         if config is not None:
-            return _read(config, not architecture.quantization_inferred)
+            found = _read(config, not architecture.quantization_inferred)
+            if architecture.config.get("expert_dtype") == "fp4" and found.experts is None and found.scheme is FP8:
+                # DeepSeek V4: fp8 says what the rest is; the experts are in 4 bits with a scale per 32.
+                return found._replace(label=f"{found.label}, experts mxfp4", experts=MXFP4._replace(padding=0))
+            return found
     if name in {"", "none", "null", "auto"}:
         if architecture is not None and architecture.quantization_unknown and name == "":
             size, count = architecture.checkpoint_bytes, architecture.parameters
-            return None if size and count and size > 1.9 * count else _OPEN
+            if size and count:
+                return None if size > 1.9 * count else _OPEN
+            kind = str(architecture.field("model_type") or "")
+            return None if kind and not kind.startswith(_QUANTIZED_AT_RELEASE) and _says_nothing(architecture.id) else _OPEN
         return None
     if name == "bitsandbytes" and pool.engine.get("") == "tgi":
         return Quantization("bitsandbytes 8 bit", INT8, certain=False)  # LLM.int8; four bits are bitsandbytes-nf4 there

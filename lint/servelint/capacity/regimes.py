@@ -1,8 +1,9 @@
 """Regimes of vLLM's memory accounting: which figures and which arithmetic hold for which releases.
 
 Boundaries are half-open ranges of released sources that were read; a version between two of them may follow either, and both
-then count. Figures of 0.10-0.19 are fitted to start-up logs (llm-d-planner pull request 205 and its table for 0.11); where no
-log was at hand the interval is the worst case of the code.
+then count. Figures of 0.10-0.19 are the middles of start-up logs (llm-d-planner pull request 205 and its table for 0.11); where
+no log was at hand the interval is the worst case of the code. Before 0.17 the sampler sorted the logits where top-k or top-p were
+to be applied (36.4 bytes a logit) and where not it did not (12.95, as later releases always do).
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ class Regime(NamedTuple):
     ``first`` and ``last``: releases known to follow it (last None: still does). ``sampler``: bytes per logit of the dummy
     sampler run beside one copy in the model's dtype. ``alone``, ``staged``, ``grouped``: memory outside torch with one GPU,
     with pipeline stages only, with a tensor-parallel group. ``graphs_inside``: an estimate for CUDA graphs is taken from the
-    KV pool. ``logged``: start-up logs of it were seen; ``fitted``: enough of them to set its intervals.
+    KV pool. ``sampler_state``: bytes that the sampler keeps for each request and token of the vocabulary. ``logged``: start-up
+    logs of it were seen; where enough were, :data:`servelint.capacity.margins.MARGINS` has how far they are off.
     """
 
     name: str
@@ -40,29 +42,35 @@ class Regime(NamedTuple):
     grouped: Estimate
     graphs_inside: bool
     logged: bool
-    fitted: bool
+    sampler_state: Estimate = Estimate(0.0, 0.0, 0.0)
 
 
 REGIMES: tuple[Regime, ...] = (
     Regime(
         "V0", (0, 0, 0), (0, 7, 99), 0.90, Estimate(0.0, 8.0, 24.0),
-        _gib(0.03, 0.3, 1.9), _gib(0.03, 0.3, 1.9), _gib(0.03, 0.6, 3.7), False, False, False,
+        _gib(0.03, 0.3, 1.9), _gib(0.03, 0.3, 1.9), _gib(0.03, 0.6, 3.7), False, False,
     ),
     Regime(
-        "V1 before 0.17", (0, 8, 0), (0, 16, 99), 0.90, Estimate(11.0, 36.4, 38.0),
-        _gib(0.05, 0.13, 0.5), _gib(0.05, 0.13, 0.6), _gib(0.2, 0.55, 2.3), False, True, False,
+        "V1 before 0.17", (0, 8, 0), (0, 16, 99), 0.90, Estimate(12.95, 36.4, 36.4),
+        _gib(0.05, 0.13, 0.5), _gib(0.05, 0.13, 0.6), _gib(0.2, 0.55, 2.3), False, True,
     ),
     Regime(
-        "0.17-0.19", (0, 17, 0), (0, 19, 1), 0.90, Estimate(12.6, 12.95, 13.4),
-        _gib(0.12, 0.25, 0.48), _gib(0.05, 0.07, 0.5), _gib(1.9, 2.1, 2.3), False, True, True,
+        "0.17-0.19", (0, 17, 0), (0, 19, 1), 0.90, Estimate(12.95, 12.95, 12.95),
+        _gib(0.12, 0.25, 0.48), _gib(0.05, 0.07, 0.5), _gib(0.3, 2.1, 2.5), False, True,
+    ),
+    # FlashInfer samples by default from here on: 32-bit logits, their probabilities, at most two copies. Model Runner V2, of some
+    # models in 0.22, counts tokens in 32 bits and a mask of one (vllm/v1/worker/gpu/sample/penalties.py).
+    Regime(
+        "0.20-0.26", (0, 20, 2), (0, 26, 0), 0.92, Estimate(8.0, 12.0, 16.0),
+        _gib(0.05, 0.3, 1.0), _gib(0.05, 0.3, 1.2), _gib(0.3, 2.1, 3.5), True, False, Estimate(0.0, 0.0, 4.125),
     ),
     Regime(
-        "0.20-0.26", (0, 20, 2), (0, 26, 0), 0.92, Estimate(8.0, 12.95, 30.0),
-        _gib(0.05, 0.3, 1.0), _gib(0.05, 0.3, 1.2), _gib(0.3, 2.1, 3.5), True, False, False,
+        "from 0.27", (0, 27, 1), (0, 28, 99), 0.92, Estimate(8.0, 10.0, 16.0),
+        _gib(0.05, 0.4, 1.5), _gib(0.05, 0.4, 1.5), _gib(0.3, 2.2, 4.0), True, False, Estimate(0.0, 4.125, 4.125),
     ),
     Regime(
-        "from 0.27", (0, 27, 1), None, 0.92, Estimate(8.0, 16.0, 38.0),
-        _gib(0.05, 0.6, 2.0), _gib(0.05, 0.6, 2.0), _gib(0.3, 2.3, 4.5), True, False, False,
+        "Model Runner V2", (0, 29, 0), None, 0.92, Estimate(8.0, 10.0, 16.0),
+        _gib(0.05, 0.4, 1.5), _gib(0.05, 0.4, 1.5), _gib(0.3, 2.2, 4.0), True, False, Estimate.exact(4.125),
     ),
 )  # fmt: skip
 
@@ -87,22 +95,19 @@ def hull(estimates: list[Estimate]) -> Estimate:
 def default_limits(version: Version | None, device_gib: float, name: str) -> tuple[tuple[int, int], ...]:
     """Default (batched tokens, sequences) of the API server that a version may use on a device, likeliest first.
 
-    ``vllm/engine/arg_utils.py`` ``get_batch_defaults``: 16384 and 1024 from 160 GiB (since 0.28), 8192 and 1024 from 70 GiB
-    except on A100, else 2048 and 256; V0 took 256 sequences everywhere, the first V1 releases 1024.
+    As :mod:`servelint.engines.vllm_batch` has them from 0.8 on; V0 took 256 sequences everywhere. An unknown version may be
+    any recent one.
     """
     big = device_gib >= 70 and "a100" not in name.lower()
-    tiers: list[tuple[int, int]] = []
-    if version is None or version >= (0, 28, 0):
-        if device_gib >= 160:
-            tiers.append((16384, 1024))
-        if device_gib < 160 or version is None:
-            tiers.append((8192, 1024) if big else (2048, 256))
-    elif version >= (0, 8, 3):
-        tiers.append((8192, 1024) if big else (2048, 256))
-        if version >= (0, 27, 2) and device_gib >= 160:
-            tiers.append((16384, 1024))
-    elif version >= (0, 8, 0):
-        tiers += [(8192, 1024) if big else (2048, 256), (2048, 1024)]
-    else:
-        tiers += [(2048, 256), (512, 256)]
+    if version is None:
+        newest = ((16384, 1024),) if device_gib >= 160 else ()
+        return (*newest, (8192, 1024) if big else (2048, 256))
+    if version < (0, 8, 0):
+        return (2048, 256), (512, 256)
+    from servelint.engines.vllm_batch import Device, batch_defaults  # lazily: a resolved pool has its limits already
+
+    found = batch_defaults(version, Device(device_gib * GIB, name.lower()))
+    tiers = [(found.tokens, found.sequences)]
+    if (0, 27, 2) <= version < (0, 28, 0) and device_gib >= 160:
+        tiers.append((16384, 1024))  # between the releases that were read
     return tuple(tiers)

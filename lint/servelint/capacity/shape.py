@@ -19,6 +19,12 @@ MLA = "mla"  # one compressed latent per token
 LINEAR = "linear"  # gated delta net: a state of constant size
 MAMBA = "mamba"  # a state-space layer: a state of constant size
 CONV = "conv"  # a short convolution: a few tokens of state
+DELTA = "delta"  # Kimi's delta attention: a state of constant size
+LIGHTNING = "lightning"  # MiniMax's linear attention: a state of constant size
+INDEXED = "indexed"  # every token's keys and values, and a key of an indexer beside them
+CROSS = "cross"  # keys and values of an image
+BESIDE = "full and mamba"  # attention and a state-space mixer in one layer
+WINDOW_LATENT, COMPRESSED_4, COMPRESSED_128 = "latent window", "latent of 4", "latent of 128"  # DeepSeek V4
 NONE = "none"
 
 DENSE = "dense"
@@ -27,24 +33,46 @@ MOE = "moe"
 # Families whose attention or cache no formula here describes: their parts are never guessed.
 UNDESCRIBED = frozenset(
     {
-        "deepseek_v4", "deepseek_ref", "minimax_m3", "minimax_m3_vl", "minimax_m1", "minimax_text_01", "kimi_k3", "kimi_linear",
-        "mllama", "mllama_text_model", "falcon_h1", "phi3small", "nemotron-nas", "step3p5",
-        "step3p7", "mpt", "rwkv", "bamba", "zamba2", "jamba",
+        "phi3small", "mpt", "rwkv", "bamba", "zamba2", "jamba", "dbrx", "glm5_next", "deepseek_v41",
     }
 )  # fmt: skip
+
+# Families of which every member sees: without a tower's own fields the remainder of the published total is the tower.
+SEEING = frozenset(
+    {
+        "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "llama4", "mllama", "mistral3", "pixtral",
+        "glm4v", "glm4v_moe", "kimi_vl", "kimi_k25", "kimi_k3", "internvl_chat", "phi4mm", "gemma3n", "minimax_m3_vl", "llava",
+        "llava_next", "deepseek_vl_v2", "step3p7", "molmo",
+    }
+)  # fmt: skip
+
+# Families that say in fields of their own which layer sees what.
+_OWN_FIELDS = (
+    "kimi_linear",
+    "kimi_k3",
+    "minimax_m1",
+    "minimax_text_01",
+    "minimax_m3",
+    "deepseek_v4",
+    "deepseek_ref",
+    "mllama",
+    "falcon_h1",
+)
 
 _KIND_OF = {
     "full_attention": FULL, "attention": FULL, "global": FULL, "deepseek_sparse_attention": MLA, "hybrid": FULL,
     "sliding_attention": SLIDING, "chunked_attention": SLIDING, "local": SLIDING,
-    "linear_attention": LINEAR, "mamba": MAMBA, "conv": CONV,
+    "linear_attention": LINEAR, "mamba": MAMBA, "conv": CONV, "minimax_m3_sparse": INDEXED,
+    "heavily_compressed_attention": COMPRESSED_128, "compressed_sparse_attention": COMPRESSED_4,
 }  # fmt: skip
 
 
 class LayerKind(NamedTuple):
-    """``mixer``: how tokens see each other; ``mlp``: the feed-forward part."""
+    """``mixer``: how tokens see each other; ``mlp``: the feed-forward part; ``width``: of it, where layers differ, else 0."""
 
     mixer: str
     mlp: str
+    width: int = 0
 
 
 # Nemotron-H: each layer is one block, a mixer or a feed-forward.
@@ -58,7 +86,7 @@ _BLOCKS = {
 def family(architecture: Architecture) -> str:
     """``model_type`` of the text model, without the suffix that marks it as the text part of a multimodal one."""
     name = architecture.field("text_model_type") or architecture.field("model_type") or ""
-    return str(name).removesuffix("_text")
+    return str(name).removesuffix("_text").removesuffix("_text_model")
 
 
 def first(architecture: Architecture, *names: str) -> Any:
@@ -110,6 +138,10 @@ def kv_heads(architecture: Architecture) -> int:
         and flag(architecture, "multi_query")
     ):
         return 1
+    if family(architecture) == "nemotron-nas":
+        from servelint.capacity.kinds import group_of
+
+        return heads(architecture) // group_of(architecture)
     return whole(architecture, "num_key_value_heads", "num_kv_heads", "n_head_kv") or heads(architecture)
 
 
@@ -137,11 +169,19 @@ def _mixers(architecture: Architecture, count: int) -> list[str]:
     """One mixer per layer. Names of fields and their meaning: the transformers configuration classes."""
     kind = family(architecture)
     whole_attention = MLA if architecture.is_mla else FULL
+    if kind.startswith(_OWN_FIELDS):
+        from servelint.capacity.kinds import own_mixers  # lazily: of single families
+
+        return own_mixers(architecture, kind, count)
     stated = first(architecture, "layer_types", "layers_block_type")
     if not isinstance(stated, list):
         pattern = architecture.field("layer_types_pattern")
         period = pattern.get("period") if isinstance(pattern, dict) else None
         stated = [period[i % len(period)] for i in range(count)] if period else None
+    if stated is None and isinstance(counts := architecture.field("layer_types_counts"), dict):
+        from servelint.capacity.kinds import spread
+
+        stated = spread(counts, count)
     if stated and len(stated) >= count:
         named = [_KIND_OF.get(str(name)) for name in stated[:count]]
         if None in named:
@@ -158,8 +198,11 @@ def _mixers(architecture: Architecture, count: int) -> list[str]:
         mixers = [whole_attention if (i + 1) % every == 0 else SLIDING for i in range(count)]
     elif kind in {"gemma2", "gpt_oss"}:
         mixers = [SLIDING if i % 2 == 0 else whole_attention for i in range(count)]
-    elif kind == "gemma3":
-        mixers = [whole_attention if (i + 1) % 6 == 0 else SLIDING for i in range(count)]
+    elif kind in {"gemma3", "gemma4"}:
+        ends = kind == "gemma4"  # with a layer that sees everything (transformers, Gemma4TextConfig)
+        mixers = [whole_attention if (i + 1) % 6 == 0 or (ends and i + 1 == count) else SLIDING for i in range(count)]
+    elif kind == "gemma3n":
+        mixers = [whole_attention if (i + 1) % 5 == 0 else SLIDING for i in range(count)]
     elif kind == "llama4":
         mixers = [whole_attention if (i + 1) % 4 == 0 else SLIDING for i in range(count)]
     elif kind in {"mistral", "mixtral", "starcoder2", "phi3"} and window(architecture):
@@ -199,6 +242,10 @@ def _layer_kinds(architecture: Architecture) -> tuple[LayerKind, ...]:
     kind = family(architecture)
     if kind in UNDESCRIBED:
         raise UnknownFact("model.architecture", f"the layers of {kind} models ({architecture.id}) are not described here yet")
+    if kind == "nemotron-nas":
+        from servelint.capacity.kinds import searched_kinds
+
+        return searched_kinds(architecture)
     if kind == "nemotron_h":
         pattern = first(architecture, "hybrid_override_pattern", "layers_block_type")
         if not pattern or any(mark not in _BLOCKS for mark in pattern):
@@ -208,6 +255,9 @@ def _layer_kinds(architecture: Architecture) -> tuple[LayerKind, ...]:
         return tuple(_BLOCKS[mark] for mark in pattern)
     count = layer_count(architecture)
     experts = architecture.experts
+    widths = architecture.field("intermediate_size")
+    if isinstance(widths, list) and len(widths) == count and not experts:
+        return tuple(LayerKind(mixer, DENSE, int(w)) for mixer, w in zip(_mixers(architecture, count), widths, strict=True))
     return tuple(
         LayerKind(mixer, MOE if experts and _is_moe(architecture, index) else DENSE)
         for index, mixer in enumerate(_mixers(architecture, count))

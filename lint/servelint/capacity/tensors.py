@@ -47,16 +47,18 @@ _HEAD_NORM = frozenset(
 )  # fmt: skip
 _TIED = frozenset(
     {
-        "gpt2", "opt", "falcon", "cohere", "cohere2", "smollm3", "starcoder2", "minicpm", "minicpm3", "lfm2", "lfm2_moe", "gemma",
-        "gemma2", "gemma3", "gemma4", "granite", "bloom", "mpt",
+        "gemma3n", "gpt2", "opt", "falcon", "cohere", "cohere2", "smollm3", "starcoder2", "minicpm", "minicpm3", "lfm2",
+        "lfm2_moe", "gemma", "gemma2", "gemma3", "gemma4", "granite", "bloom", "mpt",
     }
 )  # fmt: skip
+_STEP = frozenset({"step3p5", "step3p7"})
 _FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma4", "glm4"})
 
 
 class Part(NamedTuple):
     """One tensor, or ``copies`` equal ones stored together (experts). ``role``: ``linear`` and ``expert`` may be quantized,
-    ``embedding``, ``head`` and ``plain`` usually are not. ``split``: False for what every rank holds whole."""
+    ``embedding``, ``head`` and ``plain`` usually are not, ``single`` is kept in 32 bits.
+    ``split``: False for what every rank holds whole."""
 
     name: str
     rows: float
@@ -106,6 +108,8 @@ def attention_dims(architecture: Architecture, mixer: str) -> tuple[int, int, in
     if mixer == shape.FULL and (wide := shape.whole(architecture, "global_head_dim")):
         kv = shape.whole(architecture, "num_global_key_value_heads") or shape.kv_heads(architecture)
         return shape.heads(architecture), kv, wide, wide
+    if mixer == shape.SLIDING and (own := shape.whole(architecture, "num_sliding_attention_heads")):
+        return own, shape.kv_heads(architecture), key, value
     if mixer == shape.SLIDING and shape.whole(architecture, "swa_head_dim"):
         return (
             shape.whole(architecture, "swa_num_attention_heads"),
@@ -121,13 +125,14 @@ def kv_heads_per_rank(total: int, ranks: int) -> int:
     return max(1, total // ranks)
 
 
-def _attention(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
+def attention_parts(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
+    """Grouped-query attention with what some families add to it: biases, norms of heads, gates."""
     hidden = shape.hidden_size(a)
     kind = shape.family(a)
     heads, kv, key, value = attention_dims(a, mixer)
     tp = shards.attention
     local_kv = kv_heads_per_rank(kv, tp)
-    gate = 2 if shape.flag(a, "attn_output_gate", kind == "qwen3_next") else 1
+    gate = 2 if shape.flag(a, "attn_output_gate", kind in {"qwen3_next", "qwen3_5", "qwen3_5_moe"}) else 1
     values = 0 if mixer == shape.FULL and shape.flag(a, "attention_k_eq_v") else value
     qkv = heads * key * gate / tp + local_kv * (key + values)
     parts = [
@@ -139,7 +144,9 @@ def _attention(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
         parts.append(Part("self_attn.qkv_proj.bias", qkv, 1, role="plain"))
     if kind in _ALL_BIAS or (shape.flag(a, "attention_bias") and kind in {"llama", "gpt_oss", "granite", "phi3"}):
         parts.append(Part("self_attn.o_proj.bias", hidden, 1, role="plain", split=False))
-    if kind in _HEAD_NORM or (kind == "glm4_moe" and shape.flag(a, "use_qk_norm")):
+    if kind in _STEP:
+        parts.append(Part("self_attn.g_proj", heads / tp, hidden))  # a gate for each head
+    if kind in _HEAD_NORM or kind in _STEP or (kind == "glm4_moe" and shape.flag(a, "use_qk_norm")):
         parts.append(Part("self_attn.qk_norm", 2 * key, 1, role="plain", split=False))
     elif kind in {"olmo2", "olmo3", "olmoe", "minimax_m2"}:
         parts.append(Part("self_attn.qk_norm", heads * key / tp + local_kv * key, 1, role="plain"))
@@ -164,77 +171,35 @@ def _latent_attention(a: Architecture, shards: Shards) -> list[Part]:
     else:
         parts.append(Part("self_attn.q_proj", heads * (nope + rope) / tp, hidden))
     if indexers := a.number("index_n_heads", 0):
-        width = a.need("index_head_dim")
-        parts.append(Part("self_attn.indexer.wq_b", indexers * width, query or hidden, split=False))
-        parts.append(Part("self_attn.indexer.wk", width + indexers, hidden, split=False))
+        from servelint.capacity.kinds import indexed_share  # lazily: of sparse attention only
+
+        width, share = a.need("index_head_dim"), indexed_share(a)
+        parts.append(Part("self_attn.indexer.wq_b", indexers * width, query or hidden, share, split=False))
+        parts.append(Part("self_attn.indexer.wk", width + indexers, hidden, share, split=False))
     return parts
-
-
-def _linear_attention(a: Architecture, shards: Shards) -> list[Part]:
-    """Gated delta net (Qwen3-Next, Qwen3.5)."""
-    hidden = shape.hidden_size(a)
-    keys = a.need("linear_num_key_heads") * a.need("linear_key_head_dim")
-    value_heads = a.need("linear_num_value_heads")
-    values = value_heads * a.need("linear_value_head_dim")
-    tp = shards.attention
-    return [
-        Part("linear_attn.in_proj_qkvz", (2 * keys + 2 * values) / tp, hidden),
-        Part("linear_attn.in_proj_ba", 2 * value_heads / tp, hidden),
-        Part("linear_attn.conv1d", (2 * keys + values) / tp, a.need("linear_conv_kernel_dim"), role="plain"),
-        Part("linear_attn.out_proj", hidden, values / tp),
-        Part("linear_attn.norm", 2 * value_heads / tp + a.need("linear_value_head_dim"), 1, role="plain"),
-    ]
-
-
-def mamba_dims(a: Architecture) -> tuple[int, int, int, int, int]:
-    """Heads, head width, groups, state width and convolution width of a Mamba-2 layer."""
-    heads = shape.whole(a, "mamba_num_heads", "mamba_n_heads") or a.need("mamba_num_heads")
-    width = shape.whole(a, "mamba_head_dim", "mamba_d_head")
-    if not width:
-        width = shape.whole(a, "expand", "mamba_expand", default=2) * shape.hidden_size(a) // heads
-    groups = shape.whole(a, "n_groups", "mamba_n_groups", default=1)
-    state = shape.whole(a, "ssm_state_size", "mamba_d_state") or a.need("ssm_state_size")
-    return heads, width, groups, state, shape.whole(a, "conv_kernel", "mamba_d_conv", default=4)
-
-
-def _mamba(a: Architecture, shards: Shards) -> list[Part]:
-    hidden = shape.hidden_size(a)
-    heads, width, groups, state, kernel = mamba_dims(a)
-    inner, tp = heads * width, shards.attention
-    local_groups = groups / tp if groups % tp == 0 else groups  # groups that do not divide are replicated
-    conv = inner / tp + 2 * local_groups * state
-    return [
-        Part("mixer.in_proj", inner / tp + conv + heads / tp, hidden),
-        Part("mixer.conv1d", conv, kernel + 1, role="plain"),
-        Part("mixer.out_proj", hidden, inner / tp),
-        Part("mixer.norm", inner / tp + 3 * heads / tp, 1, role="plain"),
-    ]
 
 
 def _mixer(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
     if mixer in {shape.FULL, shape.SLIDING}:
-        return _attention(a, mixer, shards)
+        return attention_parts(a, mixer, shards)
     if mixer == shape.MLA:
         return _latent_attention(a, shards)
-    if mixer == shape.LINEAR:
-        return _linear_attention(a, shards)
-    if mixer == shape.MAMBA:
-        return _mamba(a, shards)
-    if mixer == shape.CONV:
-        hidden, tp = shape.hidden_size(a), shards.attention
-        return [
-            Part("conv.in_proj", 3 * hidden / tp, hidden),
-            Part("conv.conv", hidden / tp, shape.whole(a, "conv_L_cache", default=3), role="plain"),
-            Part("conv.out_proj", hidden, hidden / tp),
-        ]
-    return []
+    if mixer == shape.NONE:
+        return []
+    from servelint.capacity.mixers import PARTS  # lazily: of single families
+
+    return PARTS[mixer](a, shards)
 
 
 def dense_intermediate(a: Architecture) -> int:
     """Width of a dense feed-forward layer."""
-    value = shape.whole(a, "intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner")
+    value = shape.whole(
+        a, "dense_intermediate_size", "intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner"
+    )
     if not value and shape.family(a) in {"gpt2", "phi-msft", "falcon", "gpt_bigcode", "bloom"}:
         value = 4 * shape.hidden_size(a)
+    if not value and (widest := [kind.width for kind in shape.layer_kinds(a) if kind.width]):
+        return max(widest)
     value = value or a.need("intermediate_size")
     # The first Qwen generation states the width of gate and up together; its OLMo and Molmo relatives as well.
     return value // 2 if shape.family(a) in {"qwen", "molmo"} else value
@@ -248,16 +213,24 @@ def expert_intermediate(a: Architecture) -> int:
 
 def shared_intermediate(a: Architecture) -> int:
     """Width of the shared experts of one MoE layer together; 0 without."""
-    direct = shape.whole(a, "shared_expert_intermediate_size", "moe_shared_expert_intermediate_size", "shared_intermediate_size")
+    direct = shape.whole(
+        a,
+        "shared_expert_intermediate_size",
+        "moe_shared_expert_intermediate_size",
+        "shared_intermediate_size",
+        "share_expert_dim",
+    )
     if direct:
         return direct
     if shape.family(a) == "llama4":
         return expert_intermediate(a)
-    return shape.whole(a, "n_shared_experts", "num_shared_experts", "num_shared_expert") * expert_intermediate(a)
+    return shape.whole(
+        a, "n_shared_experts", "num_shared_experts", "num_shared_expert", "moe_num_shared_experts"
+    ) * expert_intermediate(a)
 
 
 def experts_per_token(a: Architecture) -> int:
-    return shape.whole(a, "num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk") or a.need(
+    return shape.whole(a, "num_experts_per_tok", "num_experts_per_token", "top_k_experts", "moe_topk", "moe_k") or a.need(
         "num_experts_per_tok"
     )
 
@@ -274,19 +247,19 @@ def _feed_forward(prefix: str, hidden: int, width: float, gated: bool, experts: 
     ]
 
 
-def _mlp(a: Architecture, mlp: str, shards: Shards) -> list[Part]:
-    if mlp == shape.NONE:
+def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
+    if layer.mlp == shape.NONE:
         return []
     hidden, gated, kind = shape.hidden_size(a), is_gated(a), shape.family(a)
-    if mlp == shape.DENSE:
-        width = dense_intermediate(a)
+    if layer.mlp == shape.DENSE:
+        width = layer.width or dense_intermediate(a)
         parts = _feed_forward("mlp", hidden, width / shards.tensor, gated)
         if kind in _ALL_BIAS or shape.flag(a, "mlp_bias"):
             parts.append(Part("mlp.bias", (2 if gated else 1) * width / shards.tensor + hidden, 1, role="plain"))
         return parts
     experts, width = a.experts, expert_intermediate(a)
     local = _ceil(experts, shards.expert_groups)
-    inner = shape.whole(a, "moe_latent_size") or hidden
+    inner = shape.whole(a, "moe_latent_size", "routed_expert_hidden_size") or hidden
     parts = _feed_forward("mlp.experts", inner, width / shards.expert_slices, gated, local)
     parts.append(Part("mlp.gate", experts, hidden, role="plain", split=False))
     if inner != hidden:
@@ -308,11 +281,15 @@ def layer_parts(a: Architecture, kind: LayerKind, shards: Shards = WHOLE) -> tup
     norms = 4 if shape.family(a) in _FOUR_NORMS else 1 if shape.NONE in kind else 2
     parts = [
         *_mixer(a, kind.mixer, shards),
-        *_mlp(a, kind.mlp, shards),
+        *_mlp(a, kind, shards),
         Part("norms", norms * hidden, 1, role="plain", split=False),
     ]
     if extra := shape.whole(a, "hidden_size_per_layer_input"):
         parts.append(Part("per_layer_input", 2 * extra, hidden, split=False))
+    if laurel := shape.whole(a, "laurel_rank"):
+        parts.append(Part("laurel", 2 * laurel, hidden, split=False))
+        inputs = a.number("altup_num_inputs", 4)
+        parts.append(Part("altup", inputs, hidden, role="plain", split=False))
     return tuple(parts)
 
 
@@ -341,6 +318,8 @@ def embedding_parts(a: Architecture, engine: str = "generic", shards: Shards = W
         width = extra * shape.layer_count(a)
         parts.append(Part("embed_tokens_per_layer", rows / shards.tensor, width, role="embedding"))
         parts.append(Part("per_layer_model_projection", width, hidden, split=False))
+    if shape.whole(a, "laurel_rank"):  # Gemma 3n mixes several copies of the hidden states
+        parts.append(Part("altup_projections", 2 * (a.number("altup_num_inputs", 4) - 1) * hidden, hidden, split=False))
     return tuple(parts)
 
 

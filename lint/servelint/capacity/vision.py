@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from servelint.capacity import shape
 from servelint.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -11,8 +12,8 @@ if TYPE_CHECKING:
 
     from servelint.catalogue.architecture import Architecture
 
-# vllm/model_executor/models/{pixtral,mistral3,kimi_vl,moonvit}.py: towers without tensor parallelism.
-REPLICATED = frozenset({"pixtral", "moonvit"})
+# vllm/model_executor/models/pixtral.py, phi3v.py, deepencoder.py: towers without tensor parallelism.
+REPLICATED = frozenset({"pixtral", "clip_phi3v", "deepencoder"})
 _GATED = frozenset({"pixtral", "qwen2_5_vl"})
 
 
@@ -26,11 +27,11 @@ def _number(vision: Mapping[str, Any], *names: str) -> int:
 
 def _tower(vision: Mapping[str, Any], hidden: int) -> float:
     """A plain vision transformer with a projector to the text model's width ``hidden``; 0 where its width is not stated."""
-    width = _number(vision, "embed_dim", "hidden_size")
-    depth = _number(vision, "num_hidden_layers", "depth")
+    width = _number(vision, "embed_dim", "hidden_size", "vt_hidden_size")
+    depth = _number(vision, "num_hidden_layers", "depth", "vt_num_hidden_layers")
     if not width or not depth:
         return 0.0
-    inner = _number(vision, "intermediate_size") or _number(vision, "mlp_ratio") * width or 4 * width
+    inner = _number(vision, "intermediate_size", "vt_intermediate_size") or _number(vision, "mlp_ratio") * width or 4 * width
     gated = vision.get("model_type") in _GATED
     layers = depth * (4 * width * width + (3 if gated else 2) * width * inner)
     merge = (_number(vision, "spatial_merge_size") or 1) ** 2
@@ -41,16 +42,21 @@ def _tower(vision: Mapping[str, Any], hidden: int) -> float:
     return layers + patches + projector * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
 
 
+def has_tower(architecture: Architecture) -> bool:
+    """Whether the model has a vision tower: its fields say so, or every model of its family has one."""
+    return bool(architecture.vision) or str(architecture.field("model_type")) in shape.SEEING
+
+
 def vision_parameters(architecture: Architecture, text: float, draft: float, hidden: int) -> Estimate | None:
     """Parameters of the vision tower and projector; None for a text model.
 
     ``text``: parameters of the text model; ``draft``: of the MTP modules its total may or may not include. The remainder of
     the published total is taken where it is of the tower's order of magnitude, else both readings stay.
     """
-    if not architecture.vision:
+    if not has_tower(architecture):
         return None
-    formula = _tower(architecture.vision, hidden)
-    if architecture.parameters is None:
+    formula = _tower(architecture.vision or {}, hidden)
+    if architecture.parameters is None or architecture.parameters_rounded:
         return Estimate(0.8 * formula, formula, 1.3 * formula) if formula else Estimate(0.0, 0.4e9, 1.0e9)
     rests = [architecture.parameters - text]
     if draft:
@@ -61,6 +67,14 @@ def vision_parameters(architecture: Architecture, text: float, draft: float, hid
     return Estimate.exact(max(0.0, rest))
 
 
-def replicated(architecture: Architecture) -> bool:
-    """Whether every tensor-parallel rank holds the whole tower."""
-    return bool(architecture.vision) and str((architecture.vision or {}).get("model_type")) in REPLICATED
+def tower_on_a_rank(architecture: Architecture, tower: Estimate, ranks: int, hidden: int) -> Estimate:
+    """Parameters of the tower that each of ``ranks`` tensor-parallel ranks holds; at worst all of it."""
+    kind = str((architecture.vision or {}).get("model_type"))
+    if kind in REPLICATED:
+        return tower
+    whole = 0.0
+    if kind == "moonvit":  # its projector is a replicated linear (vllm/model_executor/models/kimi_vl.py)
+        merged = 4 * _number(architecture.vision or {}, "hidden_size")
+        whole = float(merged * merged + merged * hidden)
+    cut = [(size - min(whole, size)) / ranks + min(whole, size) for size in tower]
+    return Estimate(cut[0], cut[1], tower.high)

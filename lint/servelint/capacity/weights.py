@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
-from servelint.capacity.buffers import charged_bytes, rotary_table_bytes
-from servelint.capacity.limits import missing
+from servelint.capacity.buffers import charged_bytes, latent_workspace_bytes, rotary_table_bytes
+from servelint.capacity.limits import missing, speculates, version_of
 from servelint.capacity.quantization import Quantization, dtype_bytes, quantization_of
 from servelint.capacity.step import Step, gib
 from servelint.estimate import Estimate
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from servelint.deployment import Pool
 
 READINGS_AGREE = 0.10  # two statements of one parameter count further apart than this are two readings (PLN909)
+_NAMED = 0.01  # what a shape that only a name gives may be off: vocabularies and towers of one family differ by less
 _REST = 0.0015  # small buffers and the allocator's tail, not followed one by one: largest residual of 40 unquantized start-ups
 COUNT_AGREES = 0.01  # the tensors' sum and the published count within this confirm each other
 
@@ -81,6 +82,9 @@ class _Rank:
         low = mid = high = 0.0
         for part in parts:
             count = part.parameters
+            if part.role == "single":
+                low, mid, high = low + 4 * count, mid + 4 * count, high + 4 * count
+                continue
             per = self.quantization.bytes_of(part, layer, self.plain) if self.quantization else None
             if per is None or (per.is_exact and (per.mid == self.plain or 1 <= per.mid < 1.01)):
                 exact = count * (per.mid if per else self.plain)
@@ -125,11 +129,41 @@ def _stage_bytes(rank: _Rank, a: Architecture, kinds: Sequence[tuple[int, LayerK
 
 
 def _vision(a: Architecture, text: float, draft: float) -> Estimate | None:
-    if not a.vision:
+    if not a.vision and str(a.field("model_type")) not in shape.SEEING:
         return None
     from servelint.capacity.vision import vision_parameters  # lazily: most models have no tower
 
     return vision_parameters(a, text, draft, shape.hidden_size(a))
+
+
+def _draft(pool: Pool, a: Architecture, rank: _Rank, shards: Shards, engine: str) -> Estimate | None:
+    """Bytes of what speculative decoding loads, on the last stage; None without."""
+    if not speculates(pool):
+        return None
+    from servelint.capacity.drafts import draft_of  # lazily: few pools speculate
+
+    draft = draft_of(pool)
+    if draft is None:
+        return None
+    hidden = shape.hidden_size(a)
+    joined = 2 * hidden * hidden * rank.plain  # the projection of embedding and hidden state, whole on every rank
+    if draft.own:
+        total = Estimate.exact(0.0)
+        for kind in draft.own:
+            layer = rank.bytes(tensors.layer_parts(a, kind, shards), len(shape.layer_kinds(a)))
+            total = total.plus(Estimate(layer.low, layer.mid + joined, layer.high + joined))
+        vocabulary = rank.bytes(tensors.embedding_parts(a, engine, shards), -1).high if shape.whole(a, "vocab_size") else 0.0
+        return Estimate(total.low, total.mid, total.high + 2 * vocabulary)  # its table and head, where it does not share them
+    if draft.model is not None:
+        plain = _Rank(None, rank.plain, engine)
+        one = _stage_bytes(plain, draft.model, list(enumerate(shape.layer_kinds(draft.model))), shards)
+        parts = [*tensors.embedding_parts(draft.model, engine, shards), tensors.head_part(draft.model, engine, shards)]
+        ends = plain.bytes(parts, -1)
+        return Estimate(0.25 * one.mid, one.mid + ends.mid / (2 if tensors.is_tied(draft.model) else 1), one.high + ends.high)
+    kinds = shape.layer_kinds(a)
+    dense = next((kind for kind in kinds if kind.mlp == shape.DENSE), None)
+    layer = _Rank(None, rank.plain, engine).bytes(tensors.layer_parts(a, dense, shards), -1) if dense else Estimate.exact(joined)
+    return Estimate(0.0, layer.mid + joined, 2 * layer.high + 2 * joined + 2 * hidden * 65536 * rank.plain)
 
 
 def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estimate], tuple[int, ...]]:
@@ -144,7 +178,7 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
     text = text_parameters(a)
     tied = known_vocabulary and _ties(a, text)
     vision = _vision(a, text, tensors.draft_layer_parameters(a))
-    tables = rotary_table_bytes(a, engine, plain)
+    tables = rotary_table_bytes(a, engine, plain).plus(latent_workspace_bytes(a, engine, version_of(pool)))
     result: list[Estimate] = []
     start = 0
     for stage, count in enumerate(layers):
@@ -158,12 +192,14 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
             # A tied head is the embedding table again, which the last stage needs as well.
             own = own.plus(rank.bytes([tensors.head_part(a, engine, shards)], -1))
         if vision is not None and first:
-            from servelint.capacity.vision import replicated
+            from servelint.capacity.vision import tower_on_a_rank
 
-            cut = 1 if replicated(a) else layout.tensor
-            own = own.plus(Estimate(vision.low / cut, vision.mid / cut, vision.high).times(plain))
+            own = own.plus(tower_on_a_rank(a, vision, layout.tensor, shape.hidden_size(a)).times(plain))
         own = own.plus(shape.hidden_size(a) * plain if last else 0.0)
-        result.append(Estimate(own.low * (1 - _REST), own.mid, own.high * (1 + _REST)))
+        if last and (draft := _draft(pool, a, rank, shards, engine)) is not None:
+            own = own.plus(draft)
+        rest = _NAMED if a.by_name else _REST
+        result.append(Estimate(own.low * (1 - rest), own.mid, own.high * (1 + rest)))
     return result, layers
 
 

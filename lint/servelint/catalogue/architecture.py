@@ -20,6 +20,7 @@ class Architecture(NamedTuple):
 
     ``quantization_inferred``: ``quantization_config`` follows from a name or a sibling, it was not read.
     ``quantization_unknown``: only some fields were read, so the absence of ``quantization_config`` proves nothing.
+    ``by_name``: the id only names this model, so that its shape is that of another id.
     ``parameters_rounded``: ``parameters`` is a rounded figure ("32B"). ``tokenizer_max_length``: ``model_max_length`` of the
     checkpoint's own tokenizer.
     """
@@ -35,6 +36,7 @@ class Architecture(NamedTuple):
     quantization_unknown: bool = False
     parameters_rounded: bool = False
     tokenizer_max_length: int | None = None
+    by_name: bool = False
 
     def field(self, name: str) -> Any:
         """The value of a field, from the configuration or its class default; None where neither says."""

@@ -43,8 +43,21 @@ class ModelEntry(NamedTuple):
 def find(model_id: str) -> Architecture | None:
     """The architecture of ``model_id`` (or an alias, in any case); only ``parameters`` where the catalogue knows only a size.
 
-    None where the catalogue has neither: :func:`entry` says whether the id is known at all and what was withheld.
+    An id that the catalogue does not hold but that plainly names one which it does is derived from it (``by_name``). None where
+    there is nothing: :func:`entry` says whether the id is known at all and what was withheld.
     """
+    found = entry(model_id)
+    if found is not None:
+        return found.architecture
+    if model_id.strip("/ ").count("/") != 1 or model_id.startswith("/"):
+        return None
+    from servelint.catalogue import named  # lazy: most ids are in the catalogue
+
+    return named.derive(model_id, exact)
+
+
+def exact(model_id: str) -> Architecture | None:
+    """The architecture of an id or alias that the catalogue holds; nothing is derived from names."""
     found = entry(model_id)
     return found.architecture if found is not None else None
 

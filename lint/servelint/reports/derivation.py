@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from servelint.facts import Fact
 
 
+_MEMORY = "Memory"  # the section under which the budget is drawn
+
+
 class Derivation(NamedTuple):
     """A deployment with one case for each of its pools."""
 
@@ -167,8 +170,23 @@ def text(derivations: Iterable[Derivation]) -> str:
         for case in cases:
             lines += [f"  {_title(case)}", ""]
             for number, part in enumerate(parts(case), 1):
-                lines += [*(f"    {line}" if line else "" for line in _part_text(number, part)), ""]
+                lines += [f"    {line}" if line else "" for line in _part_text(number, part)]
+                if part.title == _MEMORY:
+                    lines += [f"       {line}" for line in _bar(case)]
+                lines.append("")
     return "\n".join(map(printable, lines))
+
+
+def _bar(case: PoolCase) -> tuple[str, ...]:
+    from servelint.reports import memory_bar  # lazy: JSON has the figures themselves
+
+    return memory_bar.bar(case)
+
+
+def _budget_rows(case: PoolCase) -> list[list[str]]:
+    from servelint.reports import memory_bar
+
+    return memory_bar.rows(case)
 
 
 def _part_text(number: int, part: Part) -> Iterator[str]:
@@ -197,6 +215,8 @@ def markdown(derivations: Iterable[Derivation]) -> str:
             lines += [f"## {escape(_title(case))}", ""]
             for number, part in enumerate(parts(case), 1):
                 lines += [f"### {number}. {part.title}", "", *_part_markdown(part)]
+                if part.title == _MEMORY and (budget := _budget_rows(case)):
+                    lines += [*table(["Part of one GPU", "GiB", "Between", "Of the device"], budget), ""]
     return "\n".join(lines)
 
 

@@ -1,0 +1,77 @@
+"""Memory that flags and variables of single deployments take: buffers for LoRA adapters, the heap for exchanging tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.capacity import shape
+from servelint.capacity.tensors import attention_dims, dense_intermediate, kv_heads_per_rank
+from servelint.estimate import Estimate
+from servelint.facts import FactState
+
+if TYPE_CHECKING:
+    from servelint.capacity.layout import Layout
+    from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Container, Pool
+
+_HEAP = "NVSHMEM_SYMMETRIC_SIZE"
+_UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
+
+
+def _number(container: Container, flag: str, default: int) -> int | None:
+    """The value of a flag, its default where it is not there, None where it cannot be read."""
+    argument = container.command.last(flag) if container.command is not None else None
+    if argument is None:
+        return default
+    text = (argument.value or "").strip()
+    return int(text) if text.isdecimal() and not argument.value_is_unknown else None
+
+
+def _adapter_elements(a: Architecture, layout: Layout) -> float:
+    """Rows and columns of the linear layers of one rank that get buffers, for one unit of rank (``vllm/lora/layers``).
+
+    A is whole on every rank of column-parallel layers and cut in row-parallel ones; B the other way round. Experts have
+    buffers of their own kind and are left out.
+    """
+    hidden, ranks = shape.hidden_size(a), layout.tensor
+    total = 0.0
+    for kind, layers in shape.kind_counts(a).items():
+        if kind.mixer in {shape.FULL, shape.SLIDING}:
+            heads, kv, key, value = attention_dims(a, kind.mixer)
+            local = kv_heads_per_rank(kv, ranks)
+            total += layers * (3 * hidden + heads * key / ranks + local * (key + value) + heads * value / ranks + hidden)
+        if kind.mlp == shape.DENSE:
+            width = kind.width or dense_intermediate(a)
+            total += layers * (3 * hidden + 3 * width / ranks)
+    return total / layout.pipeline
+
+
+def adapter_bytes(pool: Pool, layout: Layout, element_bytes: float) -> Estimate | None:
+    """Buffers that vLLM allocates for LoRA adapters, ``--max-loras`` slots of ``--max-lora-rank``; None where it serves none."""
+    for container in pool.containers:
+        switch = container.command.last("--enable-lora") if container.command is not None else None
+        if switch is None or (switch.flag is not None and switch.flag.negates(switch.written)):
+            continue
+        slots, rank = _number(container, "--max-loras", 1), _number(container, "--max-lora-rank", 16)
+        per = _adapter_elements(pool.architecture.value, layout) * element_bytes
+        if slots is None or rank is None:
+            return Estimate(0.0, 16 * per, 256 * per)
+        return Estimate(0.8 * slots * rank * per, slots * rank * per, 1.3 * slots * rank * per)
+    return None
+
+
+def heap_bytes(pool: Pool) -> Estimate | None:
+    """The symmetric heap that DeepEP and kernels like it exchange tokens through; None where nobody states one. It may grow by
+    use, so that none of it need be there when the engine measures."""
+    for container in pool.containers:
+        if _HEAP not in set(container.environment):
+            continue
+        fact = container.environment[_HEAP]
+        if fact.state is not FactState.KNOWN:
+            continue
+        text = str(fact.value).strip().lower().removesuffix("b").removesuffix("i")
+        unit = text[-1:] if text[-1:].isalpha() else ""
+        digits = text[: len(text) - len(unit)].strip()
+        if digits.isdecimal() and unit in _UNITS:
+            return Estimate(0.0, 0.0, float(digits) * _UNITS[unit])
+    return None

@@ -1,0 +1,67 @@
+"""What flags and variables of a deployment take beside the model."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from servelint.cli.main import main
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+MANIFEST = """\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {{name: served}}
+spec:
+  template:
+    spec:
+      nodeSelector: {{nvidia.com/gpu.product: NVIDIA-H100-80GB-HBM3}}
+      containers:
+        - name: vllm
+          image: vllm/vllm-openai:v0.19.1
+          args: [--model=meta-llama/Llama-3.1-8B-Instruct{flags}]
+          env: [{env}]
+          resources: {{limits: {{nvidia.com/gpu: 1}}}}
+"""
+
+
+@pytest.fixture
+def memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
+    def make(flags: str = "", env: str = "") -> dict[str, Any]:
+        file = tmp_path / "served.yaml"
+        file.write_text(MANIFEST.format(flags=flags, env=env), encoding="utf-8")
+        assert main(["derive", "--isolated", str(file), "--format", "json"]) == 0
+        found: dict[str, Any] = json.loads(capsys.readouterr().out)["deployments"][0]["pools"][0]["memory"]
+        return found
+
+    return make
+
+
+def test_adapters(memory: Callable[..., dict[str, Any]]) -> None:
+    """Llama-3.1-8B: an adapter of rank 16 has 42 million elements, 80 MiB."""
+    plain = memory()
+    served = memory(", --enable-lora, --max-loras=8, --max-lora-rank=16")
+    assert served["overhead_gib"]["mid"] - plain["overhead_gib"]["mid"] == pytest.approx(8 * 41.9e6 * 2 / 2**30, rel=0.02)
+    assert served["kv_cache_gib"]["mid"] < plain["kv_cache_gib"]["mid"]
+    more = memory(", --enable-lora, --max-loras=8, --max-lora-rank=64")
+    assert more["overhead_gib"]["mid"] - plain["overhead_gib"]["mid"] == pytest.approx(4 * 8 * 41.9e6 * 2 / 2**30, rel=0.02)
+    assert memory(", --no-enable-lora, --max-loras=8") == plain
+    assert memory(", --max-loras=8") == plain, "without the switch there are no buffers"
+
+
+def test_a_rank_that_cannot_be_read_is_an_interval(memory: Callable[..., dict[str, Any]]) -> None:
+    open_ = memory(", --enable-lora, --max-lora-rank=$(RANK)")
+    assert open_["overhead_gib"]["high"] > open_["overhead_gib"]["mid"] + 1
+
+
+def test_a_heap_that_may_grow(memory: Callable[..., dict[str, Any]]) -> None:
+    plain, heap = memory(), memory(env='{name: NVSHMEM_SYMMETRIC_SIZE, value: "16G"}')
+    assert heap["overhead_gib"]["high"] - plain["overhead_gib"]["high"] > 15
+    assert heap["overhead_gib"]["mid"] == plain["overhead_gib"]["mid"], "it need not be there when the engine measures"
+    assert heap["kv_cache_gib"]["low"] < plain["kv_cache_gib"]["low"] - 15
+    assert memory(env='{name: NVSHMEM_SYMMETRIC_SIZE, value: "much"}') == plain
