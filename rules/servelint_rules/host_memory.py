@@ -12,6 +12,7 @@ from servelint_rules import guards
 from servelint_rules.figures import count
 from servelint_rules.host_resources import GIB, Size, in_gib, memory_limit, memory_volumes
 from servelint_rules.loading import checkpoint_size
+from servelint_rules.path_models import named_by_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 _UNCACHED = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", "tensorizer", "fastsafetensors", "gguf"))
 _CPU_WORDS = frozenset(("cpu",))
 _NO_MODEL = frozenset(("sim", "simulator", "mock", "mocker"))
+# Weights that pass through the page cache may be so many times what it can hold before they are said to be too much.
+MOST_TIMES = 3
 # Releases before it run the V0 engine, which pins swap space for every GPU (vllm/config/cache.py, `swap_space`).
 _V1_FROM = (0, 8, 0)
 
@@ -35,6 +38,14 @@ class Held(NamedTuple):
     size_bytes: float
     words: str
     place: Place | None
+
+
+class Passing(NamedTuple):
+    """Weights on their way to the GPUs: those of one of ``hosts`` hosts. ``guessed``: the model that its path alone names."""
+
+    size_bytes: float
+    hosts: int
+    guessed: str
 
 
 @rule(
@@ -52,9 +63,10 @@ def host_memory_too_small(case: PoolCase) -> Iterator[Verdict]:
     ## Why it matters
 
     On GPUs the weights only pass through: checkpoint files are mapped, and the pages read count against the container's
-    limit. With less than the files the kernel must give up pages while the ranks still read: loading takes a multiple of the
-    time and outlives probes, and where a loader holds pages or whole files the container is killed late in the load, again
-    and again. Files in `/dev/shm` cannot be given up at all. On CPUs the weights stay, so that the container surely dies.
+    limit. The kernel gives them up again, so that a limit somewhat below the files only costs time (MEM419). With less than a
+    third of them the ranks, which read the same files, drive each other's pages out: loading takes a multiple of the time and
+    outlives probes, and what the processes hold for themselves is soon too much. Files in `/dev/shm` cannot be given up at
+    all. On CPUs the weights stay, so that the container surely dies.
 
     ## How to fix
 
@@ -63,7 +75,8 @@ def host_memory_too_small(case: PoolCase) -> Iterator[Verdict]:
     ## Certainty
 
     On CPUs an error by estimate: weights and cache exceed the limit even at the favourable end. On GPUs a heuristic and
-    a warning: mapped pages can be given up, at a price that depends on the storage and the loader. Weights spread over
+    a warning, from a third of the weights downwards: mapped pages can be given up, at a price that depends on the storage and
+    the loader. Where only the path of the model names it (`/models/Qwen3-32B`), that name is taken. Weights spread over
     several hosts count by their share. Loaders that read past the page cache are left out, and so are pods without a limit.
 
     ## References
@@ -77,8 +90,10 @@ def host_memory_too_small(case: PoolCase) -> Iterator[Verdict]:
     for container, limit in limits[:1]:
         if runs_on_cpus(container):
             yield from _on_cpus(pool, container, limit)
-        elif guards.runs_on_gpus(container) and not _bypasses_cache(container) and not _over_budget(case, container, limit):
-            yield from _on_gpus(pool, container, limit)
+            continue
+        passing = passing_through(case, container, limit)
+        if passing is not None and passing.size_bytes > MOST_TIMES * limit.size_bytes:
+            yield from read_through(pool, container, limit, passing)
 
 
 def _on_cpus(pool: Pool, container: Container, limit: Size) -> Iterator[Verdict]:
@@ -101,18 +116,33 @@ def _on_cpus(pool: Pool, container: Container, limit: Size) -> Iterator[Verdict]
     )
 
 
-def _on_gpus(pool: Pool, container: Container, limit: Size) -> Iterator[Verdict]:
-    hosts = max(1, pool.nodes.value)
-    weights = checkpoint_size(pool).low / hosts
+def passing_through(case: PoolCase, container: Container, limit: Size) -> Passing | None:
+    """The weights that one host reads through its page cache; None where they take another way, or the engine keeps so much
+    that MEM410 has the word. Raises :class:`UnknownFact` where nobody can tell how much it is."""
+    if not guards.runs_on_gpus(container) or _bypasses_cache(container) or _over_budget(case, container, limit):
+        return None
+    pool, guessed = case.pool, ""
+    try:
+        size = checkpoint_size(pool)
+    except UnknownFact:
+        named = named_by_path(pool)
+        if named is None:
+            raise
+        size, guessed = checkpoint_size(named), named.architecture.value.id
+    return Passing(size.low / max(1, pool.nodes.value), max(1, pool.nodes.value), guessed)
+
+
+def read_through(pool: Pool, container: Container, limit: Size, passing: Passing) -> Iterator[Verdict]:
+    """What MEM409 and, where it is little, MEM419 say of weights that are larger than the memory they pass through."""
+    weights, hosts = passing.size_bytes, passing.hosts
     volumes = [(mount, size) for mount, size in memory_volumes(container) if size.size_bytes < limit.size_bytes]
     shared = sum(size.size_bytes for _, size in volumes)
-    if weights + shared <= limit.size_bytes or 2 * weights < limit.size_bytes:
-        return  # what is mostly the volume's size says nothing of the weights
     beside = "".join(f" + up to {in_gib(size.size_bytes)} GiB in {mount.path}" for mount, size in volumes)
     share = f" (a share of 1/{hosts})" if hosts > 1 else ""
+    guess = f", if the path holds {passing.guessed}" if passing.guessed else ""
     yield Verdict(
         limit.place,
-        f"{in_gib(weights)} GiB of weights are read through {in_gib(limit.size_bytes)} GiB of memory",
+        f"{in_gib(weights)} GiB of weights are read through {in_gib(limit.size_bytes)} GiB of memory{guess}",
         arithmetic=(f"weights {in_gib(weights)} GiB{share}{beside}; limit {in_gib(limit.size_bytes)} GiB",),
         related=(*_model(pool), *(Related(size.place, f"{mount.path} is memory too") for mount, size in volumes)),
         proposals=(_raised(limit, 1.1 * weights + shared),),

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, UnknownFact
-from servelint.finding import Proposal
+from servelint.finding import Proposal, Related, Verdict
 from servelint.formats import containers
-from servelint_rules import listening
+from servelint_rules import listening, pods
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pool
@@ -32,7 +32,9 @@ _FAST_LOADERS = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", 
 
 
 def asks_engine(container: Container, probe: Probe) -> bool:
-    """The probe goes to the port on which the engine answers once it is loaded."""
+    """The probe goes to the port on which the engine answers once it is loaded, by itself or by a command."""
+    if probe.handler == "exec":
+        return _asks_by_command(container, probe)
     if probe.handler not in ("httpGet", "tcpSocket"):
         return False
     path = (probe.node.text_at("httpGet", "path") or "/").partition("?")[0]
@@ -42,9 +44,23 @@ def asks_engine(container: Container, probe: Probe) -> bool:
     return port is not None and containers.probe_port(container.node, probe.node) == str(port)
 
 
+def _asks_by_command(container: Container, probe: Probe) -> bool:
+    """``curl http://localhost:8000/health`` and its like."""
+    import re  # lazy: few probes are commands
+
+    words = " ".join(pods.texts(probe.node.get("exec", "command")))
+    asked = re.findall(r"(?:localhost|127\.0\.0\.1|0\.0\.0\.0):(\d+)(/[\w/.-]*)?", words)
+    if len(asked) != 1 or not any(program in words for program in ("curl", "wget", "urlopen", "requests.get")):
+        return False
+    port, path = asked[0]
+    address = listening.address(container)
+    return port == str(address.port) and (path or "/") in listening.AFTER_LOADING.get(container.engine, ())
+
+
 def seconds_to_load(pool: Pool, weights: float) -> tuple[float, str]:
     """How long loading takes on a slow but usual way, and the arithmetic of it."""
-    path = pool.model.get("").startswith("/")
+    origin = pool.model.origin
+    path = pool.model.get("").startswith("/") or (origin is not None and origin.kind is OriginKind.DERIVED)
     rate = DISK_BYTES_PER_SECOND if path else DOWNLOAD_BYTES_PER_SECOND
     fetched = weights / rate
     way = f"{weights / 1e9:.0f} GB at {rate / 1e9:g} GB/s" + ("" if path else ", as from the hub")
@@ -95,13 +111,14 @@ def _stored_dtype(pool: Pool) -> Fact[str]:
     return Fact.known("limits.dtype", name, Origin(OriginKind.CATALOGUE, architecture.origin))
 
 
-def startup_proposal(container: Container, weights: float | None) -> Proposal:
+def startup_proposal(container: Container, weights: float | None, *, written: bool) -> Proposal:
+    """A startup probe for the engine; ``written``: into this file, which is no template of another."""
     from servelint.formats.snippets import add_startup_probe  # lazy: only findings edit
 
     period = 10
     budget = max(AMPLE_SECONDS, 2 * (weights or 0) / DOWNLOAD_BYTES_PER_SECOND)
     failures = -(-int(budget) // period)
-    edits = add_startup_probe(container.document, container.node, period, failures)
+    edits = add_startup_probe(container.document, container.node, period, failures) if written else None
     return Proposal(f"add a startup probe with the same handler and {period * failures} s", True, edits)
 
 
@@ -120,3 +137,28 @@ def longer_budget(container: Container, probe: Probe, seconds: float) -> Proposa
         return editing.insert_entry(container.document, probe.node, "failureThreshold", str(failures), None)
 
     return Proposal(f"failureThreshold: {failures}, which gives it {total} s", True, edits)
+
+
+_READY_TIMEOUT = "VLLM_ENGINE_READY_TIMEOUT_S"
+
+
+def below_ready_timeout(container: Container, probe: Probe) -> Verdict | None:
+    """vLLM is given a time to load, and the probe ends it before that is over."""
+    fact = container.environment.get(_READY_TIMEOUT)
+    if container.engine != "vllm" or fact is None or not fact.is_known or fact.place is None or not fact.value.isdecimal():
+        return None
+    if probe.handler != "httpGet" or probe.node.text_at("httpGet", "path") not in listening.AFTER_LOADING["vllm"]:
+        return None
+    if probe.grace_seconds >= int(fact.value):
+        return None
+    place = pods.key_place(container.document, container.node, "startupProbe") or container.place
+    return Verdict(
+        place,
+        f"the container is ended after {probe.grace_seconds} s, and {_READY_TIMEOUT} gives the engine {fact.value} s",
+        arithmetic=(
+            f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s",
+        ),
+        related=(Related(fact.place, f"{fact.value} s to load"),),
+        proposals=(longer_budget(container, probe, int(fact.value)),),
+        key=_READY_TIMEOUT,
+    )

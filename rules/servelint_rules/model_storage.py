@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint_rules import guards
 from servelint_rules.host_resources import memory_limit, mount_of, mounts, quantity
-from servelint_rules.stated_rooms import Room, is_shared, of_chart, of_kserve, of_nim, of_skypilot, texts
+from servelint_rules.stated_rooms import Room, is_shared, of_chart, of_kserve, of_nim, of_runtime, of_skypilot, texts
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pod
@@ -27,6 +27,7 @@ _OWN = (
     ("huggingface/text-generation-inference", "/data"),
 )
 _OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
+_MODELS = ("--model", "--model-path", "--model-id", "")
 _DOWNLOAD_FLAGS = ("--download-dir", "--huggingface-hub-cache")
 _ELSEWHERE = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", "tensorizer", "gguf", "remote", "remote_instance"))
 
@@ -38,7 +39,7 @@ def room_of(container: Container, form: str) -> Room | None:
     if not _downloads(container):
         return None
     if container.pod is None:
-        return of_skypilot(container) if form == "skypilot" else of_chart(container)
+        return {"skypilot": of_skypilot, "vllm-runtime": of_runtime}.get(form, of_chart)(container)
     if form == "kserve":
         return of_kserve(container)
     path = _directory(container)
@@ -66,6 +67,8 @@ def _downloads(container: Container) -> bool:
             "",
         ):
             return False
+    if any(argument.name in _MODELS and (argument.value or "").startswith("/") for argument in command.arguments):
+        return False
     loader = command.last("--load-format")
     return loader is None or (not loader.value_is_unknown and loader.value not in _ELSEWHERE)
 

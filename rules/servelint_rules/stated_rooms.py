@@ -60,6 +60,21 @@ def of_chart(container: Container) -> Room | None:
     return Room(size, "the emptyDir of modelArtifacts") if size is not None else None
 
 
+def of_runtime(container: Container) -> Room | None:
+    """The claim of a VLLMRuntime's ``storageConfig``, where the variables of the hub put the cache into it. The operator makes
+    it with ``ReadWriteMany`` where no mode is stated (``operator/api/v1alpha1/vllmruntime_types.go``)."""
+    storage = container.node.get("storageConfig")
+    if storage is None or (storage.text_at("enabled") or "").lower() != "true":
+        return None
+    path = (storage.text_at("mountPath") or "/data").rstrip("/")
+    names = [name for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME") if name in set(container.environment)]
+    cache = str(container.environment[names[0]].get("")) if names else ""
+    size = quantity(container.document, storage.get("size"))
+    if size is None or not f"{cache}/".startswith(f"{path}/"):
+        return None
+    return Room(size, "the claim of storageConfig", nominal=is_shared([storage.text_at("accessMode") or "ReadWriteMany"]))
+
+
 def of_kserve(container: Container) -> Room | None:
     """KServe's storage initializer downloads into an ``emptyDir``, which counts as the pod's ephemeral storage
     (``pkg/utils/storage.go``)."""

@@ -72,18 +72,20 @@ def ephemeral_storage_too_small(case: PoolCase) -> Iterator[Verdict]:
             continue
         model = pool.model.value
         size = checkpoint_size(pool)
+        weights = f"{in_gib(size.mid)} GiB of weights"
         if room.any_width:
             least = min(size.low, _NARROWEST * (pool.architecture.value.parameters or size.low))
+            if least < size.low:
+                weights += f", and would have {in_gib(least)} GiB even in 4 bits"
             size = Estimate(least, least, size.high)
         there = room.size.size_bytes
         if _BESIDE * size.mid <= there:
             continue
-        at_least = "at least " if room.any_width else ""
         certain = size.low > there and not room.nominal
         place = pool.model.place
         yield Verdict(
             room.size.place,
-            f"{model} has {at_least}{in_gib(size.mid)} GiB of weights; {room.what} holds {in_gib(there)} GiB",
+            f"{model} has {weights}; {room.what} holds {in_gib(there)} GiB",
             related=(Related(place, "the model"),) if place is not None and pool.model.is_stated else (),
             proposals=(_larger(room, size.high),),
             severity=Severity.ERROR if certain else Severity.WARNING,

@@ -48,7 +48,34 @@ def limited(session: Session, manifest: Callable[..., str]) -> Callable[..., Rep
 @pytest.mark.parametrize(("limit", "found"), [("129Gi", True), ("135Gi", False), ("138G", True), ("145G", False)])
 def test_the_weights_pass_through_the_page_cache(limited: Callable[..., Report], limit: str, found: bool) -> None:
     report = limited(SEVENTY, "--tensor-parallel-size=4", limits=f"memory: {limit}", gpus=4)
-    assert bool(of(report, "MEM409")) is found
+    assert bool(of(report, "MEM419")) is found
+    assert not of(report, "MEM409"), "its pages can be given up"
+
+
+@pytest.mark.parametrize(("limit", "code"), [("43Gi", "MEM409"), ("44Gi", "MEM419")])
+def test_below_a_third_of_the_weights_it_is_a_fault(limited: Callable[..., Report], limit: str, code: str) -> None:
+    report = limited(SEVENTY, "--tensor-parallel-size=4", limits=f"memory: {limit}", gpus=4)
+    assert [f.code for f in report.findings if f.code in ("MEM409", "MEM419")] == [code]
+
+
+def test_advice_on_the_page_cache_is_no_warning(limited: Callable[..., Report]) -> None:
+    (finding,) = of(limited(SEVENTY, "--tensor-parallel-size=4", limits="memory: 100Gi", gpus=4), "MEM419")
+    assert finding.severity is Severity.INFO
+
+
+@pytest.mark.parametrize(
+    ("path", "found"),
+    [("/models/Qwen3-32B", True), ("/models/Qwen3-32B/", True), ("/models/qwen3-32b", True), ("/models/current", False)],
+)
+def test_a_path_may_name_the_model(limited: Callable[..., Report], path: str, found: bool) -> None:
+    report = limited(f"--model={path}", "--tensor-parallel-size=2", limits="memory: 16Gi", gpus=2)
+    assert [f.certainty for f in of(report, "MEM409")] == [Certainty.HEURISTIC] * found
+    assert any("MEM409" in item.codes for item in report.not_checked) is not found
+
+
+def test_a_path_proves_nothing(limited: Callable[..., Report]) -> None:
+    report = limited("--model=/models/Qwen3-32B", "--tensor-parallel-size=3", limits="memory: 16Gi", gpus=3)
+    assert not of(report, "PAR202"), "which model it is, is a guess"
 
 
 def test_on_gpus_the_limit_is_never_an_error(limited: Callable[..., Report]) -> None:
