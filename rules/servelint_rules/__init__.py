@@ -101,6 +101,7 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.network", _CONTAINER, ("K8S620", "K8S621", "K8S622", "K8S641")),
     Theme("servelint_rules.rollout", _CONTAINER | _POOL, ("K8S604", "K8S616", "K8S623", "K8S627")),
     Theme("servelint_rules.model_access", _CONTAINER, ("K8S610", "K8S617", "K8S619")),
+    Theme("servelint_rules.model_volumes", _CONTAINER, ("K8S630",), ("emptydir",)),
     Theme("servelint_rules.pod_placement", _CONTAINER, ("K8S612", "K8S613", "K8S625", "K8S629")),
     Theme("servelint_rules.pod_fields", _CONTAINER, ("K8S626",)),
     Theme("servelint_rules.compose_variables", _CONTAINER | _WORKSPACE, ("K8S631", "K8S632"), ("services:",)),
@@ -169,7 +170,7 @@ THEMES: tuple[Theme, ...] = (
         ("leaderworker", "nnodes", "ray", "podgroupsize", "workertemplate", "hostnetwork", "data-parallel"),
     ),
     Theme("servelint_rules.service_links", _WORKSPACE, ("CLI108",), ("service",)),
-    Theme("servelint_rules.shared_claims", _WORKSPACE, ("K8S605",), ("persistentvolumeclaim",)),
+    Theme("servelint_rules.shared_claims", _WORKSPACE, ("K8S605",), ("persistentvolumeclaim", "pvcstorage")),
     Theme(
         "servelint_rules.autoscaling",
         _WORKSPACE,

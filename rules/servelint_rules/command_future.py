@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
 from servelint.engines.flags import Presence
-from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules import flag_history, rewording
-from servelint_rules.engine_options import ENGINES, flag_place, is_written, options
+from servelint_rules import flag_history, flag_releases, rewording
+from servelint_rules.engine_options import ENGINES, flag_place, is_written, listed, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -124,3 +124,58 @@ def _abbreviated(command: Command, argument: Argument, full: str) -> Verdict:
         proposals=(Proposal(f"{full} instead", True, edits),),
         key=argument.written,
     )
+
+
+@rule(
+    "CLI120", "flag-missing-in-some-releases", "Options that some releases refuse, and no release is named",
+    severity=Severity.INFO, certainty=Certainty.HEURISTIC, scope=Scope.CONTAINER, since="0.1.0",
+    engines=ENGINES, inputs=("image tag",), advice=True,
+)  # fmt: skip
+def flag_missing_in_some_releases(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    Options that the engine had and dropped, for good or for some releases, on a command line whose release nothing says: no
+    image is named, or its tag is not the engine's version. One finding for all of them.
+
+    ## Why it matters
+
+    The manifest works with some releases and stops with "unrecognized arguments" under others. Which ones, only who knows
+    the image can tell.
+
+    ## How to fix
+
+    Name a release in the image's tag, or say it with `engine_versions` in the configuration: then CLI102 tells for sure. Or
+    take the options out.
+
+    ## Certainty
+
+    Proven from the releases as scanned that releases differ; advice, because the one that runs may have the option.
+
+    ## References
+
+    - vLLM, `vllm/engine/arg_utils.py`, SGLang, `python/sglang/srt/server_args.py`, and text-generation-inference,
+      `launcher/src/main.rs`, releases as scanned
+    """
+    command = case.container.command
+    found = [(a, name, history) for a, name, (severity, _, history) in flag_releases.removals(case) if severity is Severity.INFO]
+    if command is None or not found:
+        return
+    places = [flag_place(command, argument) for argument, _, _ in found]
+    names = tuple(dict.fromkeys(name for _, name, _ in found))
+    engine = flag_history.NAMES[command.engine]
+    yield Verdict(
+        places[0],
+        f"some {engine} releases have no {listed(names, 4)}, and {_unsaid(case)}",
+        arithmetic=tuple(dict.fromkeys(history for _, _, history in found)),
+        help=flag_releases.how_to_say_it(case),
+        related=tuple(
+            Related(place, f"{name} too") for place, (_, name, _) in zip(places[1:], found[1:], strict=True) if place != places[0]
+        ),
+        key="releases",
+    )
+
+
+def _unsaid(case: ContainerCase) -> str:
+    version = case.pool.version.get(None)
+    return f"{version} is none of those scanned" if version is not None else flag_history.unsaid(case.container.image)

@@ -9,7 +9,7 @@ from servelint.engines.command import Form
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history
-from servelint_rules.engine_options import is_certain, is_fork, is_written, listed, shortened, stated
+from servelint_rules.engine_options import is_certain, is_fork, is_written, listed, release, shortened, stated
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -54,8 +54,10 @@ def value_not_in_choices(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven, and an error, where the release is known and was scanned. Where it is not known, a warning, and only if no
-    scanned release has the value. Images of forks for other hardware are left out.
+    Proven, and an error, where the release is known and was scanned. A warning where another project's image is only named
+    and tagged like the engine's own; where nothing says the release, too, and only if no scanned release has the value
+    and the list has always been the same, or a value of it is a slip of the keyboard away. Images of forks for other hardware
+    are left out.
 
     ## References
 
@@ -65,7 +67,8 @@ def value_not_in_choices(case: ContainerCase) -> Iterator[Verdict]:
     command = case.container.command
     if command is None or is_fork(case):
         return
-    version = case.pool.version.get(None)
+    found = release(case)
+    version = None if found.likely is not None and found.likely.at_least else found.version
     known = flag_history.covers(command.table, version)
     for argument, value in stated(command):
         flag = argument.flag
@@ -74,18 +77,27 @@ def value_not_in_choices(case: ContainerCase) -> Iterator[Verdict]:
         choices = flag.choices_at(version) if known else flag.choices_ever()
         if choices is None or value in choices or (command.engine == "vllm" and value.lower() in _NONE):
             continue
-        severity, certainty = _sure(case, command, argument)
-        release = f"{flag_history.NAMES[command.engine]} {version}" if known else "any release scanned"
         near = _near(value, choices)
+        if not known and not near and not _is_settled(command, flag, choices):
+            continue  # a list that grew from release to release grows in the builds between them, too
+        severity, certainty = _sure(case, command, argument)
+        where = f"{flag_history.NAMES[command.engine]} {version}" if known else "any release scanned"
         yield Verdict(
             command.place_of(argument),
-            f"“{shortened(value, 40)}” is no value of {argument.written} in {release}",
+            f"“{shortened(value, 40)}” is no value of {argument.written} in {where}",
             arithmetic=("it takes " + listed(choices, 12),),
+            help=found.caveat if known else (),
             proposals=(_set(command, argument, near),) if near else (),
             severity=severity,
             certainty=certainty,
             key=argument.name,
         )
+
+
+def _is_settled(command: Command, flag: Flag, choices: tuple[str, ...]) -> bool:
+    """The option has had the same choices since the oldest release scanned, or since it came."""
+    first = flag.introduced or command.table.scanned[0]
+    return set(flag.choices_at(first) or ()) == set(choices)
 
 
 def _near(value: str, choices: tuple[str, ...]) -> str:

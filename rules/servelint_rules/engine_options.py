@@ -5,14 +5,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
+from servelint.finding import Certainty, Severity
 from servelint_rules import flag_history
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
+    from servelint.deployment import Container, Pool
     from servelint.engines.command import Argument, Command
     from servelint.engines.flags import FlagTable
+    from servelint.engines.likely_releases import LikelyRelease
+    from servelint.engines.versions import Version
     from servelint.facts import Place
 
 ENGINES = ("vllm", "sglang", "tgi")  # those whose releases were scanned
@@ -54,9 +58,11 @@ def stated(command: Command) -> Iterator[tuple[Argument, str]]:
 
 def is_fork(case: ContainerCase) -> bool:
     """An image of a fork whose options are not those of the releases, as far as its name says."""
-    if case.pool.version.is_known:
-        return False
-    image = case.container.image.get("").lower()
+    return not case.pool.version.is_known and is_fork_image(case.container.image.get(""))
+
+
+def is_fork_image(image: str) -> bool:
+    image = image.lower()
     return bool(set("".join(c if c.isalnum() else " " for c in image).split()) & _FORKS)
 
 
@@ -65,6 +71,51 @@ def is_newest(case: ContainerCase) -> bool:
     name, _, tag = case.container.image.get("").partition(":")
     own = _OWN_IMAGES.get(case.container.engine)
     return own is not None and name.endswith(own) and tag in _MOVING
+
+
+class Release:
+    """What runs here. ``version``: as the image or the configuration says it, or as an image's name suggests (``likely``)."""
+
+    __slots__ = ("likely", "version")
+
+    def __init__(self, version: Version | None, likely: LikelyRelease | None = None) -> None:
+        self.version = version
+        self.likely = likely
+
+    @property
+    def so_called(self) -> str:
+        """The version and how it is known, for people: "this is 0.10.2"."""
+        if self.likely is None:
+            return f"this is {self.version}"
+        return f"{self.likely.image} should be {self.version}" + (" or newer" if self.likely.at_least else "")
+
+    @property
+    def caveat(self) -> tuple[str, ...]:
+        if self.likely is None:
+            return ()
+        return (f"the release is taken from {self.likely.image}, an image of another project",)
+
+
+def release(case: ContainerCase) -> Release:
+    """The release of the engine, if need be the one that the image's name and tag suggest."""
+    return release_of(case.pool, case.container)
+
+
+def release_of(pool: Pool, container: Container) -> Release:
+    version, image = pool.version.get(None), container.image.get("")
+    if version is not None or pool.version.is_known or not image:
+        return Release(version)
+    from servelint.engines.likely_releases import likely_release  # lazy: most images say their version, or nothing
+
+    likely = likely_release(container.engine, image)
+    return Release(likely.version, likely) if likely is not None else Release(None)
+
+
+def at_most_heuristic(release: Release, severity: Severity, certainty: Certainty) -> tuple[Severity, Certainty]:
+    """A release that is only likely makes no error and no proof."""
+    if release.likely is None:
+        return severity, certainty
+    return min(severity, Severity.WARNING), Certainty.HEURISTIC
 
 
 def scanned(table: FlagTable) -> str:

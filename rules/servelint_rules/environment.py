@@ -8,41 +8,45 @@ from servelint.engines.flags import Presence
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history
-from servelint_rules.engine_options import is_fork, is_newest
+from servelint_rules.engine_options import Release, at_most_heuristic, is_fork, is_newest, release
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
-    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.flags import Flag
     from servelint.engines.versions import Version
     from servelint.facts import Fact
 
 _PREFIXES = {"vllm": "VLLM_", "sglang": "SGLANG_"}
-# Kubernetes puts these into every pod for a Service of that name.
-_LINKS = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "_TCP", "_UDP", "_ADDR", "_PROTO")
-# Plugins of vLLM read variables of their own.
-_PLUGINS = ("VLLM_ASCEND_", "VLLM_SPYRE_", "VLLM_NEURON_", "VLLM_HPU_", "VLLM_GAUDI_", "VLLM_TPU_", "VLLM_OMNI_", "VLLM_RBLN_")
+# Rightly spelled names that stand in most manifests.
+_COMMON = frozenset(
+    ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HF_HOME", "HF_HUB_OFFLINE", "HF_HUB_ENABLE_HF_TRANSFER", "POD_IP", "POD_NAME",
+     "NCCL_DEBUG", "NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME", "PYTORCH_CUDA_ALLOC_CONF", "VLLM_LOGGING_LEVEL")
+)  # fmt: skip
 _STRICT = "--fail-on-environ-validation"
 
 
 @rule(
     "CLI109", "unknown-or-removed-env", "Variable that the engine does not read",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm", "sglang"), inputs=("image tag",),
+    engines=("vllm", "sglang", "tgi", "trtllm"), inputs=("image tag",),
 )  # fmt: skip
 def unread_variable(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
     Variables `VLLM_…` and `SGLANG_…` of the container against those that the release in the image's tag reads: removed
-    ones, ones that came later, and slips of the keyboard.
+    ones, and ones that came later. And names that are a slip of the keyboard away from one that vLLM or a library below the
+    engine reads (the hub's `HF_HOME` and `TRANSFORMERS_CACHE`, NCCL, CUDA, PyTorch): a letter or two of one word, or a word in
+    place of its abbreviation. Removed variables without consequence are CLI121.
 
     ## Why it matters
 
     An option the engine does not know stops it; a variable it does not know is ignored in silence. A manifest with
     `VLLM_ATTENTION_BACKEND=FLASHINFER` runs another backend since the variable went (by 0.16), and nothing says so but one
-    line in the log. With `--fail-on-environ-validation` vLLM refuses to start.
+    line in the log. `WILM_USE_TRITON_FLASH_ATTENTION=0` leaves the kernel on that was to be switched off. With
+    `--fail-on-environ-validation` vLLM refuses to start.
 
     ## How to fix
 
@@ -52,17 +56,56 @@ def unread_variable(case: ContainerCase) -> Iterator[Verdict]:
 
     Proven from the releases as scanned. An error where the variable chose between implementations and an option of the
     same name took its place without being given, and under `--fail-on-environ-validation`; a warning where it is set to
-    something else than the default it had; a note where it says what happens anyway. A slip of the keyboard is a heuristic
-    and a warning, whatever the version. Where the version is not known only the first kind is said otherwise, as a warning,
-    for the project's own image under a moving tag. Variables of Kubernetes' service links, of plugins, and those a script in
-    the same file uses itself are left out. SGLang read some variables in places that were not scanned before it kept a list
-    of them: there, only removed ones are said, as a note.
-
+    something else than the default it had. Where another project's image is only named and tagged like the engine's own, it
+    is a warning at most. Where the version is not known only the first kind is said otherwise, as a warning, for the
+    project's own image under a moving tag.
     ## References
 
     - vLLM, `vllm/envs.py`, and SGLang, `python/sglang/srt/environ.py`, releases as scanned
     - [vllm#57475](https://github.com/vllm-project/vllm/issues/57475): still set on 0.29
+    - [huggingface_hub: environment variables](https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables),
+      [NCCL: environment variables](https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html)
     """
+    if not _COMMON.issuperset(case.container.environment) or case.deployment.format == "helm-values":
+        from servelint_rules import environment_slips  # lazy: many containers have none but the commonest variables
+
+        yield from environment_slips.misspelled(case)
+    yield from (verdict for verdict in _unread_variables(case) if verdict.severity is not Severity.INFO)
+
+
+@rule(
+    "CLI121", "idle-env", "Variable that no longer does anything",
+    severity=Severity.INFO, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
+    engines=("vllm", "sglang"), inputs=("image tag",), advice=True,
+)  # fmt: skip
+def idle_variable(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    As CLI109, where the engine behaves as the variable says: it is set to what became the only behaviour or was the default
+    (`VLLM_USE_V1=1`), or an option beside it says the same. And removed variables of SGLang.
+
+    ## Why it matters
+
+    It does no harm. Whoever reads the manifest believes that it decides something.
+
+    ## How to fix
+
+    Take it out.
+
+    ## Certainty
+
+    Proven from the releases as scanned that the variable is not read; a note. SGLang read some variables in places that were
+    not scanned before it kept a list of them: there it is a heuristic.
+
+    ## References
+
+    - vLLM, `vllm/envs.py`, and SGLang, `python/sglang/srt/environ.py`, releases as scanned
+    """
+    yield from (verdict for verdict in _unread_variables(case) if verdict.severity is Severity.INFO)
+
+
+def _unread_variables(case: ContainerCase) -> Iterator[Verdict]:
     command, engine = case.container.command, case.container.engine
     prefix = _PREFIXES.get(engine, "")
     names = [name for name in case.container.environment if prefix and name.startswith(prefix)]
@@ -71,44 +114,37 @@ def unread_variable(case: ContainerCase) -> Iterator[Verdict]:
     from servelint.engines.flags import environment_table  # lazy: only containers with such variables need the table
 
     table = environment_table(engine)
-    version = case.pool.version.get(None)
-    known = flag_history.covers(table, version)
+    running = release(case)
+    known = flag_history.covers(table, running.version) and not (running.likely is not None and running.likely.at_least)
     newest = not known and is_newest(case)
     for name in names:
-        if name.endswith(_LINKS) and table.flag(name) is None:
+        fact, flag = case.container.environment[name], table.flag(name)
+        if flag is None:
             continue
-        fact = case.container.environment[name]
-        flag = table.flag(name)
-        found = (
-            _unknown(case, table, name)
-            if flag is None
-            else _unread(case, flag, fact, version)
-            if known and version is not None
-            else _gone_in_newest(case, flag, fact)
-            if newest
-            else None
-        )
+        found = _unread(case, flag, fact, running) if known else _gone_in_newest(case, flag, fact) if newest else None
         if found is not None:
             yield found
 
 
-def _unread(case: ContainerCase, flag: Flag, fact: Fact[str], version: Version) -> Verdict | None:
-    """A variable that some releases read and ``version`` surely does not."""
-    if flag.presence(version) is not Presence.ABSENT:
+def _unread(case: ContainerCase, flag: Flag, fact: Fact[str], running: Release) -> Verdict | None:
+    """A variable that some releases read and the one that runs surely does not."""
+    version = running.version
+    if version is None or flag.presence(version) is not Presence.ABSENT:
         return None
     engine = flag_history.NAMES[case.container.engine]
     removal = flag.removal(version) if flag.removed_before(version) else None
     if removal is not None:
-        label = f"{engine} reads it no longer since {removal[1]}; this is {version}"
+        label = f"{engine} reads it no longer since {removal[1]}; {running.so_called}"
     elif flag.introduced is not None and version < flag.introduced and case.container.engine == "vllm":
-        label = f"{engine} reads it since {flag.introduced}; this is {version}"
+        label = f"{engine} reads it since {flag.introduced}; {running.so_called}"
     else:
         return None
     successor = _successor(case, flag.name, version) if removal is not None else ""
-    severity, certainty = _weight(case, flag, fact, successor)
+    severity, certainty = at_most_heuristic(running, *_weight(case, flag, fact, successor))
     return Verdict(
         fact.place or case.container.place,
         f"{flag.name}: {label}",
+        help=running.caveat,
         proposals=(_instead(successor, fact, flag.name),),
         severity=severity,
         certainty=certainty,
@@ -174,37 +210,3 @@ def _gone_in_newest(case: ContainerCase, flag: Flag, fact: Fact[str]) -> Verdict
         certainty=Certainty.HEURISTIC,
         key=flag.name,
     )
-
-
-def _unknown(case: ContainerCase, table: FlagTable, name: str) -> Verdict | None:
-    """A slip of the keyboard: no release reads it, nothing else in the file uses it, and a variable is called almost so."""
-    if case.container.engine != "vllm" or name.startswith(_PLUGINS) or _is_used(case, name):
-        return None
-    near = _nearest(table, name)
-    if not near:
-        return None
-    fact = case.container.environment[name]
-    return Verdict(
-        fact.place or case.container.place,
-        f"no vLLM release scanned reads {name}; the nearest is {near}",
-        proposals=(Proposal(f"{near}, if that was meant", False, None),),
-        severity=Severity.WARNING,
-        certainty=Certainty.HEURISTIC,
-        key=name,
-    )
-
-
-def _is_used(case: ContainerCase, name: str) -> bool:
-    """Something in the file expands it: a script, or Kubernetes."""
-    text = case.container.document.physical.source.text
-    return any(f"{mark}{name}" in text for mark in ("$", "${", "$("))
-
-
-def _nearest(table: FlagTable, name: str) -> str:
-    """The variable that ``name`` is but for a few characters in as many words: one word more is another variable."""
-    from difflib import get_close_matches  # lazy: only unknown variables look for a neighbour
-
-    words = name.count("_")
-    like = [other for other in table.names() if other.count("_") == words and other.startswith(_PREFIXES[table.engine])]
-    found = get_close_matches(name, sorted(like), n=1, cutoff=0.9)
-    return found[0] if found else ""

@@ -73,6 +73,14 @@ _SWITCHES = {
     ),
 }
 _ON = frozenset(("1", "true"))
+_ADAPTERS = "VLLM_ALLOW_RUNTIME_LORA_UPDATING"
+# Lines that begin so stand for what loads adapters: objects of AIBrix and of production-stack, values of its chart, and the
+# label by which AIBrix' controller takes a pod's adapters in hand.
+_LOADERS = (
+    "kind: ModelAdapter", "kind: LoraAdapter", "loraAdapters:", "enableLoraController: true",
+    'adapter.model.aibrix.ai/enabled: "true"',
+)  # fmt: skip
+_SYNCER = "lora-syncer"  # the image of a sidecar (gateway-api-inference-extension, tools/dynamic-lora-sidecar)
 
 
 @rule(
@@ -84,6 +92,7 @@ def dev_mode_exposed(case: ContainerCase) -> Iterator[Verdict]:
     ## What it checks
 
     `VLLM_SERVER_DEV_MODE`, `VLLM_ALLOW_INSECURE_SERIALIZATION` and `VLLM_ALLOW_RUNTIME_LORA_UPDATING` where they are on.
+    Where something that is set up beside the engine loads adapters at run time, the last is needed, and SEC108.
 
     ## Why it matters
 
@@ -105,16 +114,67 @@ def dev_mode_exposed(case: ContainerCase) -> Iterator[Verdict]:
     - vLLM, `vllm/envs.py` and `vllm/entrypoints/openai/api_server.py`
     """
     for name, switch in _SWITCHES.items():
-        if name not in set(case.container.environment):
+        place = _switched_on(case, name)
+        if place is None or (name == _ADAPTERS and _loads_adapters(case)):
             continue
-        fact = case.container.environment[name]
-        if fact.is_known and fact.value.strip().lower() in _ON and fact.place is not None:
-            yield Verdict(
-                fact.place,
-                f"{name}: {switch.opens}",
-                proposals=(Proposal(switch.instead, False, None),),
-                key=name,
-            )
+        yield Verdict(place, f"{name}: {switch.opens}", proposals=(Proposal(switch.instead, False, None),), key=name)
+
+
+@rule(
+    "SEC108", "adapters-at-run-time", "Adapters are loaded at run time, by whoever asks",
+    severity=Severity.INFO, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0", engines=("vllm",), advice=True,
+)  # fmt: skip
+def adapters_at_run_time(case: ContainerCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    `VLLM_ALLOW_RUNTIME_LORA_UPDATING` where it is needed: the same file has an object or a sidecar by which a controller loads
+    adapters (AIBrix' `ModelAdapter`, production-stack's `LoraAdapter` and its controller, the `lora-syncer` of the gateway's
+    inference extension), or the engine itself looks for adapters by a resolver plugin.
+
+    ## Why it matters
+
+    The controller is not the only one who may ask: whoever reaches the port may load an adapter from any path or repository,
+    with no key asked for.
+
+    ## How to fix
+
+    A NetworkPolicy that lets the controller and the gateway reach the port, and nobody else.
+
+    ## Certainty
+
+    Proven that the switch is on; advice, because it is needed and a pod's manifest does not show who reaches it.
+
+    ## References
+
+    - [vLLM: LoRA adapters, dynamically serving](https://docs.vllm.ai/en/latest/features/lora.html)
+    - [AIBrix: LoRA](https://aibrix.readthedocs.io/latest/features/lora-dynamic-loading.html)
+    """
+    place = _switched_on(case, _ADAPTERS)
+    if place is not None and _loads_adapters(case):
+        yield Verdict(
+            place,
+            "needed by what loads the adapters here; the port answers everyone else, too",
+            proposals=(Proposal("a NetworkPolicy in front of the port", False, None),),
+            key=_ADAPTERS,
+        )
+
+
+def _switched_on(case: ContainerCase, name: str) -> Place | None:
+    """Where the variable stands; None where it is not on."""
+    if name not in set(case.container.environment):
+        return None
+    fact = case.container.environment[name]
+    return fact.place if fact.is_known and fact.value.strip().lower() in _ON else None
+
+
+def _loads_adapters(case: ContainerCase) -> bool:
+    """Something in the file, or a plugin of the engine, loads adapters while the engine runs."""
+    variables = case.container.environment
+    if "VLLM_PLUGINS" in set(variables) and "lora" in str(variables["VLLM_PLUGINS"].get("")).lower():
+        return True
+    lines = (line.partition(" #")[0] for line in case.container.document.physical.source.text.splitlines())
+    return any(line.strip().lstrip("- ").startswith(_LOADERS) or _SYNCER in line for line in lines)
 
 
 _SECRETS = frozenset(("--api-key", "--admin-api-key", "--hf-token", "--ngrok-authtoken", "--ssl-keyfile-password"))

@@ -35,10 +35,10 @@ def unsaid(image: Fact[str]) -> str:
 
 
 def removal(
-    flag: Flag, version: Version | None, command: Command, image: Fact[str], newest: bool
+    flag: Flag, version: Version | None, command: Command, image: Fact[str], newest: bool, so_called: str = ""
 ) -> tuple[Severity, str, str] | None:
     """What is to be said of a flag's absence, how surely, and its history; None if nothing is. ``newest``: the image is the
-    project's own under a tag that moves with its releases."""
+    project's own under a tag that moves with its releases. ``so_called``: the version and how it is known, for people."""
     engine, table = NAMES[command.engine], command.table
     known = version is not None and covers(table, version)
     upto = next(r for r in table.scanned if r >= version) if version is not None and known else None
@@ -56,7 +56,7 @@ def removal(
         severity = Severity.WARNING if newest else Severity.INFO
         return severity, f"gone since {engine} {lacks}; {unsaid(image)}", history
     if flag.removed_before(version):
-        return Severity.ERROR, f"gone since {engine} {lacks}; this is {version}", history
+        return Severity.ERROR, f"gone since {engine} {lacks}; {so_called or f'this is {version}'}", history
     if had < version < lacks:
         return Severity.WARNING, f"gone by {engine} {lacks}, perhaps in {version} already", history
     return None

@@ -9,7 +9,17 @@ from servelint.engines.flags import Presence
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, rewording
-from servelint_rules.engine_options import ENGINES, flag_place, is_fork, is_newest, is_written, options, refusal
+from servelint_rules.engine_options import (
+    ENGINES,
+    at_most_heuristic,
+    flag_place,
+    is_fork,
+    is_newest,
+    is_written,
+    options,
+    refusal,
+    release,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,7 +29,11 @@ if TYPE_CHECKING:
     from servelint.engines.versions import Version
 
 
-def _how_to_say_it(case: ContainerCase) -> tuple[str, ...]:
+# KAITO's own images: the release of vLLM in the newest one (presets/workspace/dependencies/requirements.txt of 0.12).
+_KAITO = "KAITO brings a vLLM of its own, 0.25.1 in KAITO 0.12"
+
+
+def how_to_say_it(case: ContainerCase) -> tuple[str, ...]:
     """How the version becomes known, where it is not."""
     version = case.pool.version
     return (version.remedy,) if not version.is_known and version.remedy else ()
@@ -49,10 +63,11 @@ def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven, and an error, where the release surely lacks the option. A warning between two scanned releases of which only
-    one has it, and where the project's own image moves with its releases and the newest one lacks it. A note where the
-    version is unknown otherwise; a configuration file names no image, and its engine's version is given by
-    `engine_versions` in the configuration. Images of forks for other hardware (Gaudi, Neuron, TPU, Ascend) are left out:
-    they have options of their own.
+    one has it, where the project's own image moves with its releases and the newest one lacks it, where the image is
+    KAITO's, which moves with KAITO, and where another project's image is named and tagged like the engine's own
+    (`org/vllm-openai:v0.10.2-cu128`, Ray's `ray-llm`). Where the
+    version is unknown otherwise it is CLI120, advice. Images of forks for other hardware (Gaudi, Neuron, TPU, Ascend) are
+    left out: they have options of their own.
 
     ## References
 
@@ -61,27 +76,47 @@ def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
     - [kserve#6037](https://github.com/kserve/kserve/pull/6037), [kserve#4883](https://github.com/kserve/kserve/pull/4883)
     """
     command = case.container.command
+    if command is None:
+        return
+    found = release(case)
+    for argument, name, (worst, label, history) in removals(case):
+        if worst is Severity.INFO:
+            continue
+        surely = Certainty.PROVEN if worst is Severity.ERROR else Certainty.HEURISTIC
+        severity, certainty = at_most_heuristic(found, worst, surely)
+        yield Verdict(
+            flag_place(command, argument),
+            label,
+            arithmetic=(history, refusal(command)) if worst is Severity.ERROR else (history,),
+            help=found.caveat or how_to_say_it(case),
+            proposals=flag_history.replacements(command, argument, severity is Severity.ERROR),
+            severity=severity,
+            certainty=certainty,
+            key=name,
+        )
+
+
+def removals(case: ContainerCase) -> Iterator[tuple[Argument, str, tuple[Severity, str, str]]]:
+    """The options that the release lacks or may lack, with the option's name and what :func:`flag_history.removal` says."""
+    command = case.container.command
     if command is None or is_fork(case):
         return
-    version = case.pool.version.get(None)
+    found = release(case)
+    from_kaito = case.deployment.format == "kaito" and not case.container.image.is_known
+    newest = from_kaito or is_newest(case)
     for argument in options(command):
         flag = argument.flag
         if flag is None or argument.form is Form.JAMMED:
             continue
-        judged = flag_history.removal(flag, version, command, case.container.image, is_newest(case))
-        if judged is None or _is_beginning(command, argument, version):
+        if found.likely is not None and found.likely.at_least and flag.in_newest():
+            continue  # a later release than the least one may have it again
+        judged = flag_history.removal(flag, found.version, command, case.container.image, newest, found.so_called)
+        if judged is None or _is_beginning(command, argument, found.version):
             continue
         severity, label, history = judged
-        yield Verdict(
-            flag_place(command, argument),
-            label,
-            arithmetic=(history, refusal(command)) if severity is Severity.ERROR else (history,),
-            help=_how_to_say_it(case),
-            proposals=flag_history.replacements(command, argument, severity is Severity.ERROR),
-            severity=severity,
-            certainty=Certainty.PROVEN if severity is Severity.ERROR else Certainty.HEURISTIC,
-            key=flag.name,
-        )
+        if from_kaito:
+            label = label.replace(flag_history.unsaid(case.container.image), _KAITO)
+        yield argument, flag.name, (severity, label, history)
 
 
 def _is_beginning(command: Command, argument: Argument, version: Version | None) -> bool:
@@ -116,7 +151,8 @@ def flag_newer_than_image(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven, and an error, where the release was scanned or lies between two that both lack the option. A warning under
-    Dynamo's workers, which have options of their own.
+    Dynamo's workers, which have options of their own, and where another project's image is only named and tagged like the
+    engine's own.
 
     ## References
 
@@ -125,8 +161,11 @@ def flag_newer_than_image(case: ContainerCase) -> Iterator[Verdict]:
     - [kserve#5154](https://github.com/kserve/kserve/pull/5154): an option was held back because the image was older
     """
     command = case.container.command
-    version = case.pool.version.get(None)
+    found = release(case)
+    version = found.version
     if command is None or version is None or not flag_history.covers(command.table, version):
+        return
+    if found.likely is not None and (found.likely.at_least or is_fork(case)):
         return
     engine = flag_history.NAMES[command.engine]
     for argument in options(command):
@@ -141,13 +180,15 @@ def flag_newer_than_image(case: ContainerCase) -> Iterator[Verdict]:
             f"the spelling came with {engine} {since}; {version} calls it {older}" if older else f"{engine} has it since {since}"
         )
         wrapped = flag_history.has_wrapper(command)
+        severity, certainty = at_most_heuristic(found, Severity.ERROR, Certainty.PROVEN)
         yield Verdict(
             flag_place(command, argument),
-            what if older else f"{what}; this is {version}",
+            what if older else f"{what}; {found.so_called}",
             arithmetic=(refusal(command),),
+            help=found.caveat,
             proposals=(_raised(command, argument, older, f"{engine} {since}"),),
-            severity=Severity.WARNING if wrapped else Severity.ERROR,
-            certainty=Certainty.HEURISTIC if wrapped else Certainty.PROVEN,
+            severity=Severity.WARNING if wrapped else severity,
+            certainty=Certainty.HEURISTIC if wrapped else certainty,
             key=argument.written,
         )
 

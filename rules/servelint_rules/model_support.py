@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards
+from servelint_rules.engine_options import Release, is_fork_image, release_of
 from servelint_rules.places import place_of, related
 from servelint_rules.unaccounted import check_accelerator, check_model
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from servelint.case import PoolCase
     from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Pool
     from servelint.engines.versions import Version
 
 _NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
@@ -52,18 +54,21 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven where the release has no way to run the model through Transformers either. Where it has one the finding is a
-    warning: whether that works depends on the version of Transformers in the image. Releases between two that were read and
-    disagree, and releases newer than those, are not judged.
+    warning: whether that works depends on the version of Transformers in the image; so it is where another project's image is
+    only named and tagged like the engine's own. Releases between two that were read and disagree, and releases newer than
+    those, are not judged.
 
     ## References
 
     - vLLM, `vllm/model_executor/models/registry.py`; SGLang, `python/sglang/srt/models/registry.py`
     """
     pool = case.pool
-    if not pool.version.is_known or not pool.architecture.is_known or _has_other_code(case):
+    running = _release(pool)
+    version = running.version
+    if version is None or not pool.architecture.is_known or _has_other_code(case):
         return
     check_model(pool)
-    engine, version, architecture = pool.engine.value, pool.version.value, case.architecture
+    engine, architecture = pool.engine.value, case.architecture
     classes = architecture.field("architectures")
     if not isinstance(classes, list) or not classes:
         return
@@ -79,7 +84,7 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
     if first is None and last is None:
         return  # a class of which no registry says anything is known under another name, or is none of a language model
     runs = _may_fall_back(engine, architecture, version)
-    place = place_of(pool, pool.version)
+    place = place_of(pool, pool.version, pool.containers[0].image) if running.likely is not None else place_of(pool, pool.version)
     label = f"{_NAMES[engine]} {version} has no {names[0]}"
     label += f": it came with {first}" if last is None else f": {last} was the last release read that had it"
     help_ = f"{_NAMES[engine]} {first} or newer" if first is not None else f"{_NAMES[engine]} {last}"
@@ -87,10 +92,21 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
         place,
         label + ("; it may run through Transformers, if the image's version knows it" if runs else ""),
         related=related(place, (pool.model, names[0])),
+        help=running.caveat,
         proposals=(Proposal(help_, False, None),),
-        severity=Severity.WARNING if runs else Severity.ERROR,
-        certainty=Certainty.HEURISTIC if runs else Certainty.PROVEN,
+        severity=Severity.WARNING if runs or running.likely is not None else Severity.ERROR,
+        certainty=Certainty.HEURISTIC if runs or running.likely is not None else Certainty.PROVEN,
     )
+
+
+def _release(pool: Pool) -> Release:
+    """The release that runs, if need be the one that the image's name and tag suggest, where they suggest just one."""
+    container = pool.containers[0] if pool.containers else None
+    if container is None or pool.version.is_known:
+        return Release(pool.version.get(None))
+    found = release_of(pool, container)
+    uncertain = found.likely is not None and (found.likely.at_least or is_fork_image(container.image.get("")))
+    return Release(None) if uncertain else found
 
 
 def _may_fall_back(engine: str, architecture: Architecture, version: Version) -> bool:

@@ -44,6 +44,14 @@ def _method(case: PoolCase) -> str:
     return method
 
 
+def _is_read(case: PoolCase) -> bool:
+    """The method was stated, or read from the configuration of this very checkpoint: not from that of one with a like name."""
+    if not case.pool.architecture.is_known:
+        return True
+    architecture = case.architecture
+    return architecture.quantization is None or not (architecture.quantization_inferred or architecture.by_name)
+
+
 def _scheme(config: Mapping[str, object]) -> str:
     """The scheme of a compressed-tensors checkpoint that decides on which GPUs it runs at all: the weight-only one is taken
     where the other is not supported."""
@@ -125,7 +133,7 @@ def quant_min_capability(case: PoolCase) -> Iterator[Verdict]:
     help_ = (
         f"newer releases take {_dotted(newest)}" if newest is not None and newest <= capability else "another checkpoint or GPU"
     )
-    certain = not (pool.architecture.is_known and case.architecture.quantization_inferred)
+    certain = _is_read(case)
     yield Verdict(
         place,
         f"{method} needs compute capability {_dotted(least)} in {release}; {case.accelerator.name} has {_dotted(capability)}",
@@ -158,7 +166,8 @@ def quant_emulated(case: PoolCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven from the GPU's compute capability. Advice: it may be meant.
+    Proven from the GPU's compute capability; a heuristic where the checkpoint's format is taken from its name, or from another
+    checkpoint of the same name. Advice: it may be meant.
 
     ## References
 
@@ -172,11 +181,14 @@ def quant_emulated(case: PoolCase) -> Iterator[Verdict]:
     if needed is None or capability is None or capability >= needed:
         return
     pool = case.pool
+    borrowed = not _is_read(case)
+    what = ("FP4" if four else "FP8") if borrowed else method
     place = place_of(pool, pool.quantization, pool.model)
     yield Verdict(
         place,
-        f"{case.accelerator.name} has compute capability {_dotted(capability)}; {method} is widened below {_dotted(needed)}",
+        f"{case.accelerator.name} has compute capability {_dotted(capability)}; {what} is widened below {_dotted(needed)}",
         related=related(place, (pool.accelerator, f"compute capability {_dotted(capability)}")),
+        certainty=Certainty.HEURISTIC if borrowed else Certainty.PROVEN,
     )
 
 
@@ -219,7 +231,7 @@ def quant_flag_vs_checkpoint(case: PoolCase) -> Iterator[Verdict]:
         return
     if pool.engine.value == "sglang" and _FAMILIES[stated] in _REQUANTIZED:
         return  # SGLang quantizes other checkpoints anew into these (configs/model_config.py)
-    certain = not case.architecture.quantization_inferred
+    certain = _is_read(case)
     place = place_of(pool, pool.quantization)
     yield Verdict(
         place,
@@ -271,7 +283,7 @@ def gptq_act_order(case: PoolCase) -> Iterator[Verdict]:
     ):
         return
     place = place_of(pool, pool.model)
-    certain = version >= _DESC_ACT_GONE and not case.architecture.quantization_inferred
+    certain = version >= _DESC_ACT_GONE and _is_read(case)
     yield Verdict(
         place,
         f"the checkpoint has desc_act: true with groups of {config.get('group_size')}; vLLM {version} refuses it",

@@ -81,8 +81,8 @@ def test_a_name_hidden_in_a_variable_is_not_judged(lint: Callable[..., Report]) 
         ("vllm/vllm-openai:v0.17.1", Severity.ERROR),
         ("vllm/vllm-openai:v0.32.0", Severity.ERROR),
         ("vllm/vllm-openai:v0.33.0", None),  # accepted again
-        ("vllm/vllm-openai:latest", Severity.INFO),
-        ("registry.example.com/team/vllm-openai:2026-03", Severity.INFO),
+        ("registry.example.com/team/vllm-openai:v0.17.1", Severity.WARNING),  # a release by its name only
+        ("lmcache/vllm-openai:v0.17.1", None),  # numbers its images itself
     ],
 )
 def test_removed_is_a_set_of_intervals(lint: Callable[..., Report], image: str, severity: Severity | None) -> None:
@@ -92,23 +92,47 @@ def test_removed_is_a_set_of_intervals(lint: Callable[..., Report], image: str, 
 
 
 @pytest.mark.parametrize(
-    ("image", "severity"),
+    ("image", "option", "code"),
     [
-        ("vllm/vllm-openai:latest", Severity.WARNING),
-        ("vllm/vllm-openai", Severity.WARNING),
-        ("acme/vllm-openai:7", Severity.INFO),
+        ("vllm/vllm-openai:latest", "--swap-space=4", "CLI102"),
+        ("vllm/vllm-openai", "--swap-space=4", "CLI102"),
+        ("acme/vllm-openai:7", "--swap-space=4", "CLI120"),
+        ("vllm/vllm-openai:latest", "--disable-log-requests", "CLI120"),  # the newest release has it
+        ("registry.example.com/team/vllm-openai:2026-03", "--disable-log-requests", "CLI120"),
     ],
 )
 def test_a_flag_the_newest_release_lacks_is_a_warning_on_its_own_moving_tag(
-    lint: Callable[..., Report], image: str, severity: Severity
+    lint: Callable[..., Report], image: str, option: str, code: str
 ) -> None:
-    (finding,) = of(lint(MODEL, "--swap-space=4", image=image), "CLI102")
-    assert finding.severity is severity
+    report = lint(MODEL, option, image=image)
+    assert [finding.code for finding in report.findings if finding.code in ("CLI102", "CLI120")] == [code]
+
+
+def test_options_that_some_releases_lack_are_one_piece_of_advice(lint: Callable[..., Report]) -> None:
+    (finding,) = of(lint(MODEL, "--swap-space=4", "--disable-log-requests", image="acme/vllm-openai:7"), "CLI120")
+    assert "--swap-space or --disable-log-requests" in finding.label
+    assert len(finding.related) == 1
+    assert len(finding.arithmetic) == 2
+
+
+@pytest.mark.parametrize(
+    ("image", "severity"),
+    [
+        ("rayproject/ray-llm:2.52.0-py311-cu128", Severity.WARNING),  # vLLM 0.11 or newer
+        ("rayproject/ray-llm:2.46.0-py311-cu124", None),  # 0.8.5 or newer: some of those have it, 0.8.5 too
+        ("rayproject/ray-llm:nightly", None),
+    ],
+)
+def test_what_ray_asks_for_is_the_least_release_of_its_image(
+    lint: Callable[..., Report], image: str, severity: Severity | None
+) -> None:
+    report = lint(MODEL, "--device=auto", image=image, command="[vllm, serve]")
+    assert [f.severity for f in of(report, "CLI102")] == ([] if severity is None else [severity])
 
 
 def test_taking_a_removed_flag_out_is_safe_only_where_it_is_surely_gone(lint: Callable[..., Report]) -> None:
     gone = of(lint(MODEL, "--disable-log-requests", image="vllm/vllm-openai:v0.19.1"), "CLI102")[0]
-    perhaps = of(lint(MODEL, "--disable-log-requests", image="vllm/vllm-openai:latest"), "CLI102")[0]
+    perhaps = of(lint(MODEL, "--swap-space=4", image="vllm/vllm-openai:latest"), "CLI102")[0]
     assert gone.proposals[0].safe
     assert not perhaps.proposals[0].safe
 

@@ -166,15 +166,35 @@ def test_what_parses_or_is_not_finished_is_left_alone(lint: Callable[..., Report
 
 
 @pytest.mark.parametrize(
+    ("option", "found"),
+    [
+        ("--moe-backend=of_next_month", False),  # the list grows from release to release
+        ("--moe-backend=Marlin", True),  # a slip
+        ("--scheduling-policy=lifo", True),  # the same list in all of them
+    ],
+)
+def test_a_list_that_grows_is_not_held_against_an_unknown_release(lint: Callable[..., Report], option: str, found: bool) -> None:
+    assert bool(of(lint(MODEL, option, image=UNKNOWN), "CLI110")) is found
+
+
+@pytest.mark.parametrize(
     ("image", "environment", "args", "expected"),
     [
         ("vllm/vllm-openai:v0.14.1", "VLLM_ATTENTION_BACKEND=FLASHINFER", (), []),
         ("vllm/vllm-openai:v0.15.0", "VLLM_ATTENTION_BACKEND=FLASHINFER", (), []),  # between two scanned releases
         ("vllm/vllm-openai:v0.16.0", "VLLM_ATTENTION_BACKEND=FLASHINFER", (), [Severity.ERROR]),
-        ("vllm/vllm-openai:v0.16.0", "VLLM_ATTENTION_BACKEND=FLASHINFER", ("--attention-backend=FLASHINFER",), [Severity.INFO]),
+        ("vllm/vllm-openai:v0.16.0", "VLLM_ATTENTION_BACKEND=FLASHINFER", ("--attention-backend=FLASHINFER",), []),
         ("vllm/vllm-openai:latest", "VLLM_ATTENTION_BACKEND=FLASHINFER", (), [Severity.WARNING]),
         (UNKNOWN, "VLLM_ATTENTION_BACKEND=FLASHINFER", (), []),
-        ("vllm/vllm-openai:v0.16.0", 'VLLM_USE_V1="1"', (), [Severity.INFO]),  # what happens anyway
+        ("vllm/vllm-openai:v0.16.0", 'VLLM_USE_V1="1"', (), []),  # what happens anyway
+        ("acme/vllm-openai:v0.16.0-nixl", "VLLM_ATTENTION_BACKEND=FLASHINFER", (), [Severity.WARNING]),
+        (UNKNOWN, "WILM_USE_TRITON_FLASH_ATTENTION=0", (), [Severity.WARNING]),
+        (UNKNOWN, "LLM_USE_TRITON_FLASH_ATTN=0", (), []),  # a word of its own
+        (UNKNOWN, "TRANSFORMER_CACHE=/cache", (), [Severity.WARNING]),
+        (UNKNOWN, "TRANSFORMERS_CACHES=/cache", (), [Severity.WARNING]),
+        (UNKNOWN, "HCCL_SOCKET_IFNAME=eth0", (), []),  # of another library
+        (UNKNOWN, "NCCL_IB_TC=106", (), []),  # not listed, and near to nothing
+        (UNKNOWN, "HF_HOMES_2=/cache", (), []),
         ("vllm/vllm-openai:v0.16.0", 'VLLM_USE_V1="0"', (), [Severity.WARNING]),
         ("vllm/vllm-openai:v0.19.1", 'VLLM_USE_V1="1"', ("--fail-on-environ-validation",), [Severity.ERROR]),
         ("vllm/vllm-openai:v0.19.1", "VLLM_SERVICE_PORT=8000", (), []),
@@ -189,6 +209,14 @@ def test_variables_that_are_not_read(
     lint: Callable[..., Report], image: str, environment: str, args: tuple[str, ...], expected: list[Severity]
 ) -> None:
     assert severities(lint(MODEL, *args, image=image, environment=(environment,)), "CLI109") == expected
+
+
+@pytest.mark.parametrize(
+    ("environment", "args"), [('VLLM_USE_V1="1"', ()), ("VLLM_ATTENTION_BACKEND=A", ("--attention-backend=A",))]
+)
+def test_variables_that_change_nothing_are_advice(lint: Callable[..., Report], environment: str, args: tuple[str, ...]) -> None:
+    report = lint(MODEL, *args, image="vllm/vllm-openai:v0.16.0", environment=(environment,))
+    assert severities(report, "CLI121") == [Severity.INFO]
 
 
 def test_a_later_value_wins_and_the_finding_names_it(lint: Callable[..., Report]) -> None:
@@ -264,7 +292,7 @@ def test_single_quotes_keep_a_variable_from_expanding(session: Session, script: 
 def test_a_configuration_file_is_pointed_at_its_key_and_has_no_image(session: Session, text: str) -> None:
     content = f"model: Qwen/Qwen3-8B\nmax-model-len: 16384\ngpu-memory-utilization: 0.9\n{text}\n"
     report = lint_texts([SourceText("vllm.yaml", content)], session)
-    (finding,) = of(report, "CLI102")
+    (finding,) = of(report, "CLI120")
     start, end = finding.place.span
     assert content[start:end] == text.partition(":")[0]
     assert "the image" not in finding.label

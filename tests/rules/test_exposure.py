@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from servelint.run import Report
 
 MODEL = "--model=Qwen/Qwen3-8B"
+CODE = "--model=deepseek-ai/DeepSeek-V2-Lite"
 TRUST = "--trust-remote-code"
 
 
@@ -24,14 +25,14 @@ def count(report: Report, code: str) -> int:
 @pytest.mark.parametrize(
     ("args", "found"),
     [
-        ((MODEL, TRUST), True),
-        ((MODEL, "--trust_remote_code"), True),
-        ((MODEL, TRUST, "--revision=b968826"), False),
-        ((MODEL, TRUST, "--code-revision=b968826"), False),
+        ((CODE, TRUST), True),
+        ((CODE, "--trust_remote_code"), True),
+        ((CODE, TRUST, "--revision=b968826"), False),
+        ((CODE, TRUST, "--code-revision=b968826"), False),
         (("--model=/models/qwen", TRUST), False),
         (("--model=s3://bucket/qwen", TRUST), False),
-        ((MODEL, "--no-trust-remote-code"), False),
-        ((MODEL, TRUST, "--config=/etc/vllm.yaml"), False),  # the file may name a revision
+        ((CODE, "--no-trust-remote-code"), False),
+        ((CODE, TRUST, "--config=/etc/vllm.yaml"), False),  # the file may name a revision
         ((MODEL,), False),
     ],
 )
@@ -40,8 +41,24 @@ def test_remote_code_is_a_matter_of_hub_and_revision(lint: Callable[..., Report]
     assert count(report, "SEC101") == found
 
 
+@pytest.mark.parametrize(
+    ("model", "code"),
+    [
+        ("Qwen/Qwen3-8B", "SEC107"),
+        ("meta-llama/Llama-3.1-8B-Instruct", "SEC107"),
+        ("deepseek-ai/DeepSeek-V2-Lite", "SEC101"),
+        ("moonshotai/Kimi-K2-Instruct", "SEC101"),
+        ("Alibaba-NLP/gte-Qwen2-7B-instruct", "SEC101"),  # of a type without code, with code
+        ("example/in-house-7b", "SEC101"),  # not known
+    ],
+)
+def test_where_the_model_brings_no_code_it_is_advice(lint: Callable[..., Report], model: str, code: str) -> None:
+    report = lint(f"--model={model}", TRUST)
+    assert [f.code for f in report.findings if f.code in ("SEC101", "SEC107")] == [code]
+
+
 def test_one_of_the_two_revision_rules_suffices(lint: Callable[..., Report]) -> None:
-    report = lint(MODEL, TRUST)
+    report = lint(CODE, TRUST)
     assert [f.severity for f in report.findings if f.code == "SEC101"] == [Severity.WARNING]
     assert count(report, "SEC102") == 0
 
