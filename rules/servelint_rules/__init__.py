@@ -26,6 +26,8 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.command_values", _CONTAINER, ("CLI110", "CLI111", "CLI113")),
     Theme("servelint_rules.command_future", _CONTAINER, ("CLI107", "CLI116", "CLI120"), advice=True),
     Theme("servelint_rules.environment", _CONTAINER, ("CLI109", "CLI121"), ("env", "vllm_", "sglang_")),
+    Theme("servelint_rules.kaito_switches", _CONTAINER, ("CLI123",), ("kaito.sh",)),
+    Theme("servelint_rules.cached_models", _POOL, ("CLI122",), ("models--",)),
     Theme("servelint_rules.command_model", _CONTAINER, ("CLI114", "CLI115")),
     Theme("servelint_rules.unexpanded", _CONTAINER, ("CLI118",), ("$",)),
     Theme(
@@ -85,6 +87,7 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.memory_reserves", _POOL, ("MEM416", "MEM418"), ("lora", "nvshmem")),
     Theme("servelint_rules.model_configuration", _POOL, ("DOC106",)),
     Theme("servelint_rules.host_memory", _POOL, ("MEM409", "MEM410"), ("memory", "mem_limit")),
+    Theme("servelint_rules.page_cache", _POOL, ("MEM419",), ("memory", "mem_limit"), advice=True),
     Theme("servelint_rules.memory_volumes", _CONTAINER, ("MEM411",), ("sizelimit",)),
     Theme("servelint_rules.storage", _POOL, ("K8S611",), ("sizelimit", "storage", "modelartifacts", "accelerators")),
     Theme("servelint_rules.hardware", _POOL, ("HWQ501",)),

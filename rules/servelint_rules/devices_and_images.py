@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import devices
 from servelint.rulebook import Scope, rule
 from servelint_rules.places import place_of, related
@@ -19,6 +19,8 @@ _BUILT_FOR = {
     "rocm": "amd.com/", "gaudi": "habana.ai/", "hpu": "habana.ai/", "xpu": "gpu.intel.com/", "tpu": "google.com/",
     "neuron": "aws.amazon.com/", "neuronx": "aws.amazon.com/", "cuda": "nvidia.com/", "ascend": "huawei.com/",
 }  # fmt: skip
+# Path elements of the repositories from which Intel gives its images for Gaudi, whose names do not say it.
+_OWN_GAUDI = frozenset(("vault.habana.ai", "gaudi-docker", "habanalabs"))
 _MAKERS = ("nvidia.com/", "amd.com/", "habana.ai/", "gpu.intel.com/", "google.com/tpu", "aws.amazon.com/neuron", "huawei.com/")
 
 
@@ -74,8 +76,8 @@ def vendor_mismatch(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    The devices that a container asks for against what its image's name says it was built for: ROCm, CUDA, Gaudi, XPU, TPU,
-    Neuron, Ascend.
+    The devices that a container asks for, as a resource or through a claim whose template stands in the same file, against
+    what its image's name says it was built for: ROCm, CUDA, Gaudi, XPU, TPU, Neuron, Ascend.
 
     ## Why it matters
 
@@ -83,33 +85,69 @@ def vendor_mismatch(case: ContainerCase) -> Iterator[Verdict]:
 
     ## How to fix
 
-    The image for the devices that are asked for, or the other resource.
+    The image for the devices that are asked for, or the other resource or device class.
 
     ## Certainty
 
-    Proven where the image's name has exactly one of these words. Images without one are not judged.
+    Proven where the image's name or tag has exactly one of these words, or is one of Intel's own images for Gaudi. A warning
+    where the container has other claims, too, whose devices are not known. Images without such a word are not judged.
 
     ## References
 
     - vLLM documentation, Installation: GPU, Gaudi, TPU, Neuron
+    - [Intel resource drivers for Kubernetes](https://github.com/intel/intel-resource-drivers-for-kubernetes)
     """
     container = case.container
     if not container.image.is_known:
         return
+    word, built = _built_for(container.image.value)
     asked = devices.devices(container.node)
-    if asked.written is None or not asked.resource.startswith(_MAKERS):
-        return
-    image = container.image.value.rpartition("@")[0] or container.image.value
-    words = set("".join(c if c.isalnum() else " " for c in image.rpartition("/")[2].lower()).split())
-    built = {prefix for word, prefix in _BUILT_FOR.items() if word in words}
-    if len(built) != 1 or asked.resource.startswith(tuple(built)):
-        return
-    word = next(word for word in _BUILT_FOR if word in words)
     place = container.image.place or container.place
+    if not built:
+        return
+    if asked.resource == devices.DYNAMIC:
+        yield from _claimed(case, word, built)
+        return
+    if asked.written is None or not asked.resource.startswith(_MAKERS) or asked.resource.startswith(built):
+        return
     yield Verdict(
         place,
         f"an image for {word} in a container that asks for {asked.resource}",
         related=related(place, (case.pool.gpus_per_node, asked.resource)),
-        proposals=(Proposal(f"an image for {asked.resource}, or {next(iter(built))}… devices", False, None),),
+        proposals=(Proposal(f"an image for {asked.resource}, or {built}… devices", False, None),),
+        key=container.name,
+    )
+
+
+def _built_for(image: str) -> tuple[str, str]:
+    """(the word that says it, the prefix of the resources) of the devices that an image is built for; "" where none does."""
+    name = image.rpartition("@")[0] or image
+    words = set("".join(c if c.isalnum() else " " for c in name.rpartition("/")[2].lower()).split())
+    found = {prefix: word for word, prefix in _BUILT_FOR.items() if word in words}
+    if not _OWN_GAUDI.isdisjoint(name.lower().split("/")[:-1]):
+        found["habana.ai/"] = "gaudi"
+    if len(found) != 1:
+        return "", ""
+    prefix, word = next(iter(found.items()))
+    return word, prefix
+
+
+def _claimed(case: ContainerCase, word: str, built: str) -> Iterator[Verdict]:
+    """The devices of the container's claims: none of the image's kind among those that are known."""
+    from servelint_rules.claimed_devices import claims  # lazy: few containers claim their devices
+
+    container = case.container
+    claimed = claims(container)
+    if not claimed.devices or any(device.resource == built for device in claimed.devices):
+        return
+    place = container.image.place or container.place
+    device = claimed.devices[0]
+    yield Verdict(
+        place,
+        f"an image for {word} in a container that claims {device.name}",
+        related=(Related(device.place, "the class of the devices it gets"),),
+        proposals=(Proposal(f"an image for the devices of {device.name}, or another class", False, None),),
+        severity=Severity.ERROR if claimed.complete else Severity.WARNING,
+        certainty=Certainty.PROVEN if claimed.complete else Certainty.HEURISTIC,
         key=container.name,
     )

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.deployment import Role
 from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
+from servelint.formats import containers
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, rewording
 from servelint_rules.changes import edits_of, setting, stated
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 _FP8_FROM = (8, 9)
 _FP8 = {"vllm": "fp8", "sglang": "fp8_e4m3", "trtllm": "fp8"}
 _V1_FROM = (0, 8, 0)
+# Tags that move with the releases.
+_MOVING = frozenset(("latest", "nightly", "main"))
 # Devices that the project's own releases run on; forks for others have defaults of their own.
 _RELEASED = frozenset(("", "nvidia.com/gpu", "amd.com/gpu"))
 
@@ -40,7 +43,7 @@ def default_utilization_changed(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    vLLM without `--gpu-memory-utilization` in an image whose tag does not say which release it holds.
+    vLLM without `--gpu-memory-utilization` in an image whose tag moves with the releases (`latest`, `nightly`, none).
 
     ## Why it matters
 
@@ -65,6 +68,9 @@ def default_utilization_changed(case: PoolCase) -> Iterator[Verdict]:
         return
     for container in pool.containers[:1]:
         place = container.image.place
+        tag = containers.tag_of(container.image.value) if container.image.is_known else "?"
+        if not _moves(tag):
+            continue  # some release, and always the same one: which one it is this does not say
         if place is None or not guards.runs_on_gpus(container) or pool.gpu_resource not in _RELEASED:
             continue
         shares = " or ".join(f"{value:.2f}" for value in sorted(share.values))
@@ -74,6 +80,12 @@ def default_utilization_changed(case: PoolCase) -> Iterator[Verdict]:
             proposals=(Proposal("pin the image, or state --gpu-memory-utilization", False, None),),
             key=container.name,
         )
+
+
+def _moves(tag: str | None) -> bool:
+    """The tag is none, or one that each release moves: not the build of a commit or a day (``nightly-f849ee739cdb``)."""
+    first, *more = ("latest" if tag is None else tag).lower().split("-")
+    return first in _MOVING and not any(len(part) >= 6 and any(c.isdigit() for c in part) for part in more)
 
 
 @rule(

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from math import prod
 from typing import TYPE_CHECKING
 
 from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Proposal, Severity, Verdict
-from servelint.formats import devices
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards
 from servelint_rules.changes import edits_of
@@ -18,8 +16,7 @@ from servelint_rules.unaccounted import check_accelerator, gpu_memory
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.case import DeploymentCase, PoolCase
-    from servelint.deployment import Pool
+    from servelint.case import PoolCase
 
 
 @rule(
@@ -33,8 +30,8 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
 
     Whether the memory that a stated `--gpu-memory-utilization` of 0.93 and more leaves free covers what vLLM does not
     count against its budget: the CUDA and NCCL context from before its first measurement and, in releases before 0.20,
-    CUDA graphs. Where the GPU is not known this is not checked: 5 % are plenty on a GPU of 192 GB, and too little on one
-    of 24 GB.
+    CUDA graphs. Where the GPU is not known the share is only judged if it leaves too little on every NVIDIA GPU before
+    Blackwell, or on every one there is: 5 % are plenty on a GPU of 192 GB, and too little on one of 24 GB.
 
     ## Why it matters
 
@@ -64,9 +61,11 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
     utilization = fact.value
     if not _SUSPECT <= utilization <= 1:
         return
+    outside, words = _outside(case)
+    if not pool.accelerator.values:
+        yield from _on_any(case, utilization, outside, words)
     check_accelerator(case)
     device = case.accelerator.memory().mid
-    outside, words = _outside(case)
     left = (1 - utilization) * device
     if left >= outside:
         return
@@ -88,6 +87,33 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
     )
 
 
+def _on_any(case: PoolCase, utilization: float, outside: float, words: str) -> Iterator[Verdict]:
+    """What holds whichever GPU it is. Nothing is said of a share that some GPU of the last generation but one could bear."""
+    from servelint.catalogue import accelerators  # lazy: only manifests that state such a share
+
+    pool = case.pool
+    if pool.gpu_resource not in ("", "nvidia.com/gpu"):
+        return
+    every = [
+        found for name in accelerators.names() if (found := accelerators.find(name)) is not None and found.vendor == "NVIDIA"
+    ]
+    bearing = [gpu for gpu in every if (1 - utilization) * gpu.memory().high >= outside]
+    if any(gpu.compute_capability is None or gpu.compute_capability < _BLACKWELL for gpu in bearing):
+        return
+    least = outside / (1 - utilization) if utilization < 1 else None
+    which = f"a GPU below {least / GIB:.0f} GiB" if bearing and least is not None else "any GPU"
+    place = place_of(pool, pool.gpu_memory_utilization)
+    yield Verdict(
+        place,
+        f"{(1 - utilization) * 100:.2g} % of {which} is less than the {gib(outside)} GiB that are needed outside the budget",
+        arithmetic=(f"outside the budget: {words}",),
+        proposals=(Proposal(f"--gpu-memory-utilization {_USUAL:g}", False, edits_of(pool.gpu_memory_utilization, _USUAL)),),
+        severity=Severity.WARNING,
+    )
+
+
+# The first compute capability of GPUs with more memory than 150 GiB.
+_BLACKWELL = (10, 0)
 # What is proposed where it leaves enough.
 _USUAL = 0.9
 # What the engine takes by default (0.90, later 0.92) is never too high.
@@ -101,7 +127,7 @@ _GRAPHS_INSIDE_FROM = (0, 20, 2)
 def _outside(case: PoolCase) -> tuple[float, str]:
     """Bytes per GPU that vLLM needs beside its budget, and in words. An unknown version is taken for a recent one."""
     pool = case.pool
-    several = pool.tensor.get(1) * pool.pipeline.get(1) > 1
+    several = pool.tensor.get(1) * pool.pipeline.get(1) > 1 or pool.expert.get(1) > 1
     size = _CONTEXT_SEVERAL if several else _CONTEXT_ONE_GPU
     words = f"CUDA {'and NCCL ' if several else ''}context {gib(size)} GiB"
     version = pool.version.get(None)
@@ -172,61 +198,6 @@ def fraction_semantics_confused(case: PoolCase) -> Iterator[Verdict]:
         related=related(place, (pool.max_num_batched_tokens, "tokens of one step")),
         proposals=(Proposal(f"--mem-fraction-static {most:g}", False, edits_of(fact, most)),) if most > 0 else (),
     )
-
-
-@rule(
-    "MEM408", "shared-gpu-oversubscribed", "Engines of one container share GPUs and ask for more than there is",
-    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.DEPLOYMENT, since="0.1.0",
-    engines=("vllm",),
-)  # fmt: skip
-def shared_gpu_oversubscribed(case: DeploymentCase) -> Iterator[Verdict]:
-    """
-    ## What it checks
-
-    A container that starts several vLLM processes which together need more GPUs than it is given, so that some share one:
-    the sum of their shares of GPU memory against the GPUs that there are.
-
-    ## Why it matters
-
-    `--gpu-memory-utilization` is a share of the whole GPU, not of what is free. The second engine stops: "Free memory on
-    device … on startup is less than desired GPU memory utilization".
-
-    ## How to fix
-
-    Shares that sum up to less than one on each GPU, or a GPU for each engine.
-
-    ## Certainty
-
-    Heuristic, as a script may start one in place of another. If they run at once it is certain: on the average over the GPUs
-    more than the whole is asked for, however they are spread.
-
-    ## References
-
-    - vLLM, `vllm/v1/worker/utils.py`, `request_memory`
-    """
-    groups: dict[int, list[Pool]] = {}
-    for each in case.pools:
-        if each.pool.containers:
-            groups.setdefault(id(each.pool.containers[0].node), []).append(each.pool)
-    for pools in groups.values():
-        if len(pools) < 2 or not all(guards.runs_on_gpus(pool.containers[0]) for pool in pools):
-            continue
-        asked_for = devices.devices(pools[0].containers[0].node)
-        counted = asked_for.resource in devices.COUNTED and asked_for.written is not None and not asked_for.shared
-        there = devices.whole(asked_for.written) if counted and asked_for.written is not None else None
-        facts = [(pool.tensor, pool.pipeline, pool.data, pool.gpu_memory_utilization) for pool in pools]
-        if not there or not all(fact.is_known for several in facts for fact in several):
-            continue
-        asked = sum(prod(degree.value for degree in several[:3]) * several[3].value for several in facts)
-        if asked <= there:
-            continue
-        place = place_of(pools[-1], pools[-1].gpu_memory_utilization)
-        yield Verdict(
-            place,
-            f"{len(pools)} engines ask for the memory of {asked:.3g} GPUs, and the container has {there}",
-            arithmetic=(" + ".join(f"{prod(d.value for d in s[:3])} × {s[3].value:g}" for s in facts) + f" = {asked:.3g}",),
-            related=related(place, *((pool.gpu_memory_utilization, "another share") for pool in pools[:-1])),
-        )
 
 
 @rule(

@@ -36,8 +36,8 @@ def room_of(container: Container, form: str) -> Room | None:
     """The room that a manifest of the format ``form`` states for the model; None where it states none, or nobody can tell."""
     if form == "nim":
         return of_nim(container)
-    if not _downloads(container):
-        return None
+    if not _downloads(container) or (form != "kserve" and _reads_a_path(container)):
+        return None  # KServe's own path is where its storage initializer downloads to
     if container.pod is None:
         return {"skypilot": of_skypilot, "vllm-runtime": of_runtime}.get(form, of_chart)(container)
     if form == "kserve":
@@ -67,10 +67,13 @@ def _downloads(container: Container) -> bool:
             "",
         ):
             return False
-    if any(argument.name in _MODELS and (argument.value or "").startswith("/") for argument in command.arguments):
-        return False
     loader = command.last("--load-format")
     return loader is None or (not loader.value_is_unknown and loader.value not in _ELSEWHERE)
+
+
+def _reads_a_path(container: Container) -> bool:
+    arguments = container.command.arguments if container.command is not None else ()
+    return any(argument.name in _MODELS and (argument.value or "").startswith("/") for argument in arguments)
 
 
 def _directory(container: Container) -> str | None:

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 # vLLM pads the vocabulary to a multiple of this before it is split (vocab_parallel_embedding.py).
 _VOCABULARY_PADDING = 64
+# Model types whose sharded TGI class takes num_key_value_heads // num_shard and divides by it, or asserts on the widths that
+# follow from it (server/text_generation_server/models/custom_modeling/flash_*_modeling.py, the same in 1.4.5 to 3.3.7).
+_TGI_WHOLE_KV_HEADS = frozenset(("llama", "mistral", "gemma", "gemma2", "mixtral", "qwen2", "phi", "cohere", "starcoder2"))
+_TGI_READ_FROM = (1, 4, 5)
 
 
 @rule(
@@ -33,7 +37,8 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     ## What it checks
 
     That `num_attention_heads` of the model (of its language model, for multimodal ones) is a multiple of the
-    tensor-parallel size; for vLLM also that one of this size and the number of KV heads is a multiple of the other.
+    tensor-parallel size; for vLLM also that one of this size and the number of KV heads is a multiple of the other, and for
+    text-generation-inference that there are not fewer KV heads than shards: it never copies one.
 
     ## Why it matters
 
@@ -53,7 +58,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     ## References
 
     - vLLM, `vllm/config/model.py`, `verify_with_parallel_config`
-    - text-generation-inference, `server/text_generation_server/models/custom_modeling`
+    - text-generation-inference, `server/text_generation_server/models/custom_modeling`: `_load_gqa`, `num_groups`
     - Megatron-LM, `megatron/core/transformer/transformer_config.py`
     - [vllm#2652](https://github.com/vllm-project/vllm/issues/2652), [vllm#11797](https://github.com/vllm-project/vllm/issues/11797)
     """
@@ -100,6 +105,9 @@ def _kv_heads(case: PoolCase, size: int) -> Iterator[Verdict]:
 
     pool, architecture = case.pool, case.architecture
     heads = shape.kv_heads(architecture)
+    if pool.engine.value == "tgi":
+        yield from _whole_kv_heads(case, size, heads)
+        return
     if pool.engine.value != "vllm" or architecture.is_mla or heads % size == 0 or size % heads == 0:
         return
     best = largest_tensor_size(architecture, size)
@@ -111,6 +119,33 @@ def _kv_heads(case: PoolCase, size: int) -> Iterator[Verdict]:
         arithmetic=(f"{heads} / {size} = {heads / size:.2f}, {size} / {heads} = {size / heads:.2f}: neither is whole",),
         related=related(place, (pool.model, f"has {heads} KV heads")),
         proposals=(Proposal(f"tensor-parallel size {best}", False, lambda: resized(case, after, {"tensor": best})),),
+        severity=Severity.ERROR,
+        key="KV heads",
+    )
+
+
+def _whole_kv_heads(case: PoolCase, size: int, heads: int) -> Iterator[Verdict]:
+    """TGI's sharded classes keep no copies of KV heads: a shard without one is a division by zero, or a failed assertion."""
+    pool = case.pool
+    version, kind = pool.version.get(None), str(case.architecture.field("model_type"))
+    if heads >= size or kind not in _TGI_WHOLE_KV_HEADS or not pool.gpu_resource.startswith(("nvidia.com/", "amd.com/")):
+        return
+    if version is not None and version < _TGI_READ_FROM:
+        return
+    after = case.layout.with_(tensor=heads)
+    place = place_of(pool, pool.tensor)
+    yield Verdict(
+        place,
+        f"{count(heads, 'KV head')} cannot be shared by {size} shards: TGI gives each {heads} // {size} = 0 of them",
+        arithmetic=(f"TGI's class for {kind} takes num_key_value_heads // num_shard, and stops where that is 0",),
+        related=related(place, (pool.model, f"has {count(heads, 'KV head')}")),
+        proposals=(
+            Proposal(
+                f"{count(heads, 'shard')}, and further replicas on the other GPUs",
+                False,
+                lambda: resized(case, after, {"tensor": heads}),
+            ),
+        ),
         severity=Severity.ERROR,
         key="KV heads",
     )

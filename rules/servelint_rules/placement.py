@@ -161,7 +161,8 @@ def tp_over_pcie(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    A tensor-parallel size above 1 on GPUs without NVLink (L4, L40S, A10, T4, RTX).
+    A tensor-parallel size above 1 on NVIDIA GPUs without NVLink (L4, L40S, A10, T4, RTX). Other makers' devices have links of
+    their own (Infinity Fabric, ICI, NeuronLink), and are not judged.
 
     ## Why it matters
 
@@ -186,7 +187,7 @@ def tp_over_pcie(case: PoolCase) -> Iterator[Verdict]:
     check_accelerator(case)
     accelerator = case.accelerator
     rate = accelerator.pcie_bytes_per_second
-    if accelerator.has_nvlink is not False or accelerator.slice_of or rate is None:
+    if accelerator.vendor != "NVIDIA" or accelerator.has_nvlink is not False or accelerator.slice_of or rate is None:
         return
     layers, hidden = case.architecture.layers, case.architecture.hidden_size
     sent = 2 * layers * _PROMPT * hidden * _BYTES * 2 * (size - 1) / size

@@ -22,7 +22,7 @@ from servelint.source.nodes import MappingNode, ScalarNode
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from servelint.engines.command import Command
+    from servelint.engines.command import Argument, Command
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
@@ -190,7 +190,16 @@ def _command(server: _Server, surroundings: Surroundings) -> tuple[Command | Non
         return None, ""
     inner = EmbeddedDocument(found[0], text, content)
     started = command("vllm", inner, settings, flag_table("vllm"), None, launcher=_CONFIG_KEY)
-    return started._replace(complete=False, elsewhere="KAITO"), ""
+    passed = tuple(map(_as_passed, started.arguments))
+    return started._replace(arguments=passed, complete=False, elsewhere="KAITO"), ""
+
+
+def _as_passed(argument: Argument) -> Argument:
+    """A switch that is set to ``false`` is on: it is passed as ``--switch False``, and takes no value."""
+    flag = argument.flag
+    if flag is None or argument.key or argument.words[-1].text != "false" or not flag.is_switch_at(None):
+        return argument
+    return argument._replace(value="false" if flag.negates(argument.written) else "true")
 
 
 def _report(surroundings: Surroundings, server: _Server, document: Document, node: Node, label: str) -> None:
