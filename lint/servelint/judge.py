@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from servelint.config import Config
     from servelint.deployment import Deployment, Pool
     from servelint.formats.role_groups import RoleGroup
+    from servelint.source.text import Span
 
 
 class Said(NamedTuple):
@@ -205,15 +206,21 @@ def _pointer_identity(pointer: str) -> str:
 
 
 def findings(said: Iterable[Said], config: Config) -> list[Finding]:
-    """Findings with their effective severity and identity, in the order said."""
+    """Findings with their effective severity and identity, in the order said.
+
+    What is said alike of one place for several pools (which share a template there) is one finding.
+    """
     seen: dict[str, int] = {}
+    alike: set[tuple[str, str, Span, str]] = set()
     made = []
     for rule, verdict, deployment, pool in said:
         certainty = verdict.certainty or rule.certainty
         severity = min(verdict.severity or rule.severity, certainty.worst_severity)
         severity = config.severity_of(rule.code, severity)
-        if not config.reports(severity, certainty):
+        same = (rule.code, verdict.place.document.source.path, verdict.place.span, verdict.label)
+        if same in alike or not config.reports(severity, certainty):
             continue
+        alike.add(same)
         pointer = verdict.place.document.pointer(verdict.place.span)
         identity = "|".join(
             (
