@@ -10,6 +10,7 @@ from servelint.config import Config, load
 from servelint.errors import ConfigError
 from servelint.facts import Place
 from servelint.finding import Certainty, Severity, Verdict
+from servelint.hooks import hookimpl
 from servelint.judge import Said, findings
 from servelint.plugins import Registry
 from servelint.rulebook import Rule, Scope, Theme, rule
@@ -29,7 +30,17 @@ PROVEN = made("TOY101", severity=Severity.ERROR, certainty=Certainty.PROVEN)
 ESTIMATED = made("TOY102", severity=Severity.ERROR, certainty=Certainty.ESTIMATED)
 WARNING = made("TOY103", severity=Severity.WARNING, certainty=Certainty.PROVEN)
 ADVICE = made("TOY104", severity=Severity.INFO, certainty=Certainty.HEURISTIC, advice=True)
+POOL = frozenset((Scope.POOL,))
 EVERY = (PROVEN, ESTIMATED, WARNING, ADVICE)
+
+
+def registry_of(theme: Theme) -> Registry:
+    class Plugin:
+        @hookimpl
+        def servelint_rules(self) -> tuple[Theme, ...]:
+            return (theme,)
+
+    return Registry([("toy", Plugin())])
 
 
 def reported(config: Config) -> list[str]:
@@ -57,18 +68,24 @@ def test_what_a_profile_reports(config: Config, expected: list[str]) -> None:
 
 
 def test_advice_is_not_even_imported_by_default() -> None:
-    theme = Theme("no.such.module", frozenset((Scope.POOL,)), ("TOY104",), advice=True)
-    registry = Registry([])
-    registry._themes.append(theme)
-    assert registry.rules_for(frozenset((Scope.POOL,)), "", Config()) == []
+    registry = registry_of(Theme("no.such.module", POOL, ("TOY104",), advice=True))
+    assert registry.rules_for(POOL, "", Config()) == []
     with pytest.raises(ModuleNotFoundError):
-        registry.rules_for(frozenset((Scope.POOL,)), "", Config(profile="strict"))
+        registry.rules_for(POOL, "", Config(profile="strict"))
 
 
 def test_a_theme_of_which_nothing_is_selected_is_not_imported() -> None:
-    registry = Registry([])
-    registry._themes.append(Theme("no.such.module", frozenset((Scope.POOL,)), ("TOY104",)))
-    assert registry.rules_for(frozenset((Scope.POOL,)), "", Config(select=("CLI",))) == []
+    registry = registry_of(Theme("no.such.module", POOL, ("TOY104",)))
+    assert registry.rules_for(POOL, "", Config(select=("CLI",))) == []
+
+
+def test_a_theme_runs_on_files_with_its_words_only() -> None:
+    registry = registry_of(Theme("servelint_rules.tool_calls", frozenset((Scope.CONTAINER,)), ("CLI117",), ("tool-choice",)))
+    config = Config()
+    assert registry.rules_for(frozenset((Scope.CONTAINER,)), "--model m", config) == []
+    assert [r.code for r in registry.rules_for(frozenset((Scope.CONTAINER,)), "--enable-auto-tool-choice", config)] == ["CLI117"]
+    # though it is imported now
+    assert registry.rules_for(frozenset((Scope.CONTAINER,)), "--model m", config) == []
 
 
 def test_an_unknown_profile_is_a_configuration_error(tmp_path: Any) -> None:

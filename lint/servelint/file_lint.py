@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from servelint.engines.base import Engine
     from servelint.finding import Finding, ReadError
     from servelint.formats.run_objects import RunObjects
-    from servelint.rulebook import Rule, Scope
+    from servelint.rulebook import Rule
     from servelint.run import Session
     from servelint.source.nodes import Document, Node
     from servelint.source.text import SourceText
@@ -147,9 +147,15 @@ def _unrendered(path: str) -> NotChecked:
     return NotChecked(path, "", ("DOC101",), "rendered manifests", reason, "helm template … | servelint check -")
 
 
-def chosen(session: Session, scopes: frozenset[Scope], words: str) -> list[Rule]:
-    """The rules of these scopes that are to run, those of themes that a file with these words may concern among them."""
-    return session.registry.rules_for(scopes, words, session.config)
+def _words(deployment: Deployment, source: SourceText, words: str) -> str:
+    """The lower-cased text of all files that the deployment was read from."""
+    containers = [container for pool in deployment.pools for container in pool.containers]
+    documents = [container.document for container in containers]
+    for container in containers:
+        if container.command is not None:
+            documents += [argument.document for argument in container.command.arguments if argument.document is not None]
+    others = {each.physical.source.path: each.physical.source for each in documents if each.physical.source is not source}
+    return "\n".join((words, *(other.text.lower() for other in others.values()))) if others else words
 
 
 def lint_text(source: SourceText, session: Session, objects: RunObjects | None) -> Lint:
@@ -178,7 +184,8 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
             reading.asked.add((f"scale {each.document.text_at('kind')}", each.document.text_at("metadata", "name") or ""))
         completed = complete(deployment, config, engines, session.lookup)
         lint.deployments.append(completed)
-        rules = chosen(session, judge.scopes_of(completed) | judge.TOGETHER, words)
+        scopes = judge.scopes_of(completed) | judge.TOGETHER
+        rules = plugins.rules_for(scopes, _words(completed, source, words), config)
         rules = [rule for rule in rules if rule.scope not in judge.TOGETHER]  # those are loaded, and run when all is read
         lint.codes.update(rule.code for rule in rules)
         judgement = judge.judge(completed, rules, session.knowledge)

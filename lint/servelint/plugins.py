@@ -110,15 +110,18 @@ class Registry:
         self.engines: tuple[Engine, ...] = tuple(e for part in reversed(manager.hook.servelint_engines()) for e in part)
         self._needles = [(fmt, needle_sets(fmt.needles, self.engines)) for fmt in self.formats]
         self._rules: dict[str, Rule] = {}
+        self._of_theme: dict[str, list[Rule]] = {}
         self._chosen_by: Config | None = None
-        self._chosen: dict[frozenset[Scope], list[Rule]] = {}
+        self._chosen: dict[tuple[object, ...], list[Rule]] = {}
         self._themes: list[Theme] = []
+        self._asked_for: list[Theme] = []
         for part in reversed(manager.hook.servelint_rules()):
             for item in part:
                 if isinstance(item, Theme):
                     self._themes.append(item)
                 else:
                     self._add(item)
+        self._single = list(self._rules.values())
 
     def formats_for(self, data_lower: bytes) -> list[Format]:
         """The formats that a file with these lower-cased bytes may be of."""
@@ -138,40 +141,48 @@ class Registry:
         if other is not None and other is not rule:
             raise UsageError(f"rule code {rule.code} is defined twice: in {other.origin} and in {rule.origin}")
         self._rules[rule.code] = rule
-        self._chosen = {}
 
-    def _load(self, theme: Theme) -> None:
-        module = import_module(theme.module)
-        for value in vars(module).values():
-            if isinstance(value, Rule) and value.origin == theme.module:
-                self._add(value)
+    def _loaded(self, theme: Theme) -> list[Rule]:
+        """The rules of a theme, whose module is imported the first time."""
+        rules = self._of_theme.get(theme.module)
+        if rules is None:
+            values = vars(import_module(theme.module)).values()
+            rules = self._of_theme[theme.module] = [v for v in values if isinstance(v, Rule) and v.origin == theme.module]
+            for rule in rules:
+                self._add(rule)
+        return rules
 
     def rules_for(self, scopes: frozenset[Scope], text: str, config: Config) -> list[Rule]:
-        """The rules of these scopes that are to run, by code.
+        """The rules of these scopes that are to run on a file with this lower-cased text, by code.
 
-        Themes that a file with this lower-cased text cannot concern, or of which no rule is asked for, stay unloaded.
+        Themes that cannot concern such a file, or of which no rule is asked for, stay unloaded.
         """
-        for theme in [t for t in self._themes if t.concerns(scopes, text) and _is_asked_for(t, config)]:
-            self._load(theme)
-            self._themes.remove(theme)
         if self._chosen_by is not config:
             self._chosen_by, self._chosen = config, {}
-        if scopes not in self._chosen:
-            chosen = (rule for rule in self._rules.values() if rule.scope in scopes and config.runs(rule))
-            self._chosen[scopes] = sorted(chosen, key=lambda rule: rule.code)
-        return self._chosen[scopes]
+            self._asked_for = [theme for theme in self._themes if _is_asked_for(theme, config)]
+        known: dict[str, bool] = {}
+        concerned = tuple(theme for theme in self._asked_for if theme.concerns(scopes, text, known))
+        key = (scopes, *(theme.module for theme in concerned))
+        if key not in self._chosen:
+            rules = self._single + [rule for theme in concerned for rule in self._loaded(theme)]
+            self._chosen[key] = _sorted(rule for rule in rules if rule.scope in scopes and config.runs(rule))
+        return self._chosen[key]
+
+    def loaded_rules(self, scopes: frozenset[Scope], config: Config) -> list[Rule]:
+        """The rules of these scopes that some file of the run concerned, by code."""
+        return _sorted(rule for rule in self._rules.values() if rule.scope in scopes and config.runs(rule))
 
     def rules(self) -> dict[str, Rule]:
         """Every rule, by code."""
-        while self._themes:
-            self._load(self._themes.pop(0))
+        for theme in self._themes:
+            self._loaded(theme)
         return dict(sorted(self._rules.items()))
 
     def rule(self, code: str) -> Rule | None:
         """One rule by code or alias; only the module that holds it is imported for a code."""
-        for theme in [t for t in self._themes if code in t.codes]:
-            self._load(theme)
-            self._themes.remove(theme)
+        for theme in self._themes:
+            if code in theme.codes:
+                self._loaded(theme)
         if code in self._rules:
             return self._rules[code]
         return next((r for r in self.rules().values() if code in r.aliases), None)
@@ -179,6 +190,10 @@ class Registry:
     def known_codes(self) -> frozenset[str]:
         """Every code without importing the themes."""
         return frozenset(self._rules) | {code for theme in self._themes for code in theme.codes}
+
+
+def _sorted(rules: Iterable[Rule]) -> list[Rule]:
+    return sorted(rules, key=lambda rule: rule.code)
 
 
 def _is_asked_for(theme: Theme, config: Config) -> bool:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from servelint import judge
 from servelint.config import Config
 from servelint.errors import UsageError
-from servelint.file_lint import Lint, chosen, document_rule, lint_text, unreadable, unsuppressed
+from servelint.file_lint import Lint, document_rule, lint_text, unreadable, unsuppressed
 from servelint.finding import Finding, NotChecked, ReadError
 from servelint.plugins import Registry, registry
 from servelint.records import NamedTuple
@@ -153,7 +153,7 @@ def lint_again(report: Report, changed: Mapping[str, SourceText], session: Sessi
 def _judged_together(state: _State, session: Session) -> tuple[judge.Judgement, set[str]]:
     """What the rules say that are judged on all files together, and their codes."""
     deployments = tuple(deployment for lint in state.lints for deployment in lint.deployments)
-    rules = chosen(session, judge.TOGETHER, "") if deployments else []
+    rules = session.registry.loaded_rules(judge.TOGETHER, session.config) if deployments else []
     if not rules:
         return judge.Judgement([], []), set()
     from servelint.case import WorkspaceCase

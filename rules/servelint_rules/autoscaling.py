@@ -10,6 +10,7 @@ from servelint.formats.run_objects import SCALERS, target_of
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import pods
+from servelint_rules.figures import count
 from servelint_rules.workloads import SCALABLE, workloads
 
 if TYPE_CHECKING:
@@ -96,7 +97,7 @@ def _metrics(scaler: KubernetesObject) -> Iterator[tuple[str, Node]]:
 
 
 @rule(
-    "K8S615", "scale-target-mismatch", "Autoscaler without its target, or beside a fixed number of replicas",
+    "K8S615", "scale-target-mismatch", "Autoscaler or Service without its target, or beside a fixed number of replicas",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.WORKSPACE, since="0.1.0",
     fixable=True, inputs=("other files of the run",),
 )  # fmt: skip
@@ -105,8 +106,10 @@ def scale_target_mismatch(case: WorkspaceCase) -> Iterator[Verdict]:
     ## What it checks
 
     Autoscalers (HorizontalPodAutoscaler, KEDA ScaledObject, AIBrix PodAutoscaler) whose target is an engine of the run that
-    states `replicas` itself, and whose target is of another kind than the object of that name. In a run that is said to
-    hold every file (`--complete`): those whose target does not exist, and Services beside an engine that select no pod.
+    states `replicas` itself, and whose target is of another kind than the object of that name. Services that select no pod
+    although the workload they are for stands in their file under a label that is almost the same, or under another group's
+    name or the label keys of an older API (RoleBasedGroup). In a run that is said to hold every file (`--complete`):
+    autoscalers whose target does not exist, and Services beside an engine that select no pod.
 
     ## Why it matters
 
@@ -117,21 +120,24 @@ def scale_target_mismatch(case: WorkspaceCase) -> Iterator[Verdict]:
     ## How to fix
 
     Leave `replicas` out of the manifest that an autoscaler scales (let the object keep the number it has when the field is
-    removed). Name the target by its own kind, API version and name.
+    removed). Name the target by its own kind, API version and name. Select labels that the pod template has.
 
     ## Certainty
 
-    Proven. A warning for `replicas` beside an autoscaler, since a team may never apply the file again. That something is
-    missing is only said where the run holds every file.
+    Proven. A warning for `replicas` beside an autoscaler, since a team may never apply the file again, and for a Service
+    that seems to mean the workload beside it. That something is missing is only said where the run holds every file.
 
     ## References
 
     - [Kubernetes: migrating Deployments and StatefulSets to horizontal autoscaling](https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#migrating-deployments-and-statefulsets-to-horizontal-autoscaling)
     """
     seen: set[int] = set()
+    scaled: dict[int, tuple[Workload, list[KubernetesObject]]] = {}
     for workload, scaler in _scaled(case):
         seen.add(id(scaler.node))
-        yield from _both(workload, scaler)
+        scaled.setdefault(id(workload.pod.node), (workload, []))[1].append(scaler)
+    for workload, scalers in scaled.values():
+        yield from _both(workload, scalers)
     kinds: dict[str | None, Workload] = {}
     if case.objects.mentions(*SCALERS):
         kinds = {w.pod.document.text_at("metadata", "name"): w for w in workloads(case) if w.is_whole_document}
@@ -139,11 +145,13 @@ def scale_target_mismatch(case: WorkspaceCase) -> Iterator[Verdict]:
         for scaler in case.objects.of_kind(kind, [name for name in kinds if name]):
             if id(scaler.node) not in seen:
                 yield from _elsewhere(case, scaler, kinds)
-    if case.complete:
-        yield from _services_without_pods(case)
+    if case.objects.mentions("Service"):
+        from servelint_rules.service_targets import services_without_pods  # lazy: most runs have no Service beside an engine
+
+        yield from services_without_pods(case)
 
 
-def _both(workload: Workload, scaler: KubernetesObject) -> Iterator[Verdict]:
+def _both(workload: Workload, scalers: list[KubernetesObject]) -> Iterator[Verdict]:
     item = pods.workload_of(workload.pod)
     spec = item.get("spec") if item is not None else None
     node = spec.get("replicas") if spec is not None else None
@@ -157,15 +165,17 @@ def _both(workload: Workload, scaler: KubernetesObject) -> Iterator[Verdict]:
 
         return remove_entry(document, spec, "replicas")
 
-    name = scaler.node.get("metadata", "name") or scaler.node
+    first, more = scalers[0], len(scalers) - 1
+    others = f" (and {count(more, 'other autoscaler')})" if more else ""
+    names = [(each, each.node.get("metadata", "name") or each.node) for each in scalers]
     yield Verdict(
         place,
-        f"each time this is applied, {workload.deployment.name} is set back to {node.text}, whatever {scaler.kind} "
-        f"{scaler.name} made of it",
-        related=(Related(Place.of(scaler.document, name), "scales it"),),
+        f"each time this is applied, {workload.deployment.name} is set back to {node.text}, whatever {first.kind} "
+        f"{first.name}{others} made of it",
+        related=tuple(Related(Place.of(each.document, name), "scales it") for each, name in names),
         proposals=(Proposal("leave replicas to the autoscaler", False, edits),),
         severity=Severity.WARNING,
-        key=f"both {scaler.name}",
+        key=f"both {first.name}",
     )
 
 
@@ -202,42 +212,3 @@ def _is_ours(case: WorkspaceCase, other: KubernetesObject) -> bool:
     """It stands in the file or directory of an engine: what scales other programs is none of our business."""
     folder = other.path.rpartition("/")[0]
     return any(workload.path.rpartition("/")[0] == folder for workload in workloads(case))
-
-
-def _services_without_pods(case: WorkspaceCase) -> Iterator[Verdict]:
-    """Services in the file of an engine that select nothing, where all files are at hand."""
-    from servelint.formats.role_groups import label_pairs  # lazy: only complete runs ask
-
-    engines = {workload.path for workload in workloads(case)}
-    every = [set(label_pairs(pod, "metadata", "labels")) for pod in _templates(case)]
-    for service in case.objects.of_kind("Service", ("selector",)):
-        selector = service.node.get("spec", "selector")
-        if service.path not in engines or not isinstance(selector, MappingNode) or service.node.text_at("apiVersion") != "v1":
-            continue
-        wanted = set(label_pairs(selector))
-        if not wanted or any("/" in key for key, _ in wanted) or any(wanted <= labels for labels in every):
-            continue  # labels with a prefix may be a controller's
-        place = pods.key_place(service.document, service.node.get("spec"), "selector") or Place.of(service.document, selector)
-        text = ", ".join(f"{key}={value}" for key, value in sorted(wanted))
-        yield Verdict(
-            place,
-            f"no pod of the run has the labels {text}",
-            proposals=(Proposal("select labels that the pod template has", False, None),),
-            key=f"service {service.name}",
-        )
-
-
-def _templates(case: WorkspaceCase) -> Iterator[Node]:
-    """Every pod template of plain workloads, engines or not."""
-    for kind in ("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet", "Job"):
-        for each in case.objects.of_kind(kind, ("template",)):
-            template = each.node.get("spec", "template")
-            if template is not None:
-                yield template
-    for each in case.objects.of_kind("Pod", ("containers",)):
-        yield each.node
-    for each in case.objects.of_kind("LeaderWorkerSet", ("workertemplate",)):
-        for key in ("leaderTemplate", "workerTemplate"):
-            template = each.node.get("spec", "leaderWorkerTemplate", key)
-            if template is not None:
-                yield template

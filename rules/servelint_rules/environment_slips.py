@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
@@ -91,6 +92,7 @@ def _is_used(case: ContainerCase, name: str) -> bool:
     return any(f"{mark}{name}" in text for mark in ("$", "${", "$(", "Values.", 'environ["', "environ['", 'getenv("'))
 
 
+@cache
 def _nearest(engine: str, name: str, libraries: frozenset[str]) -> str:
     """The one variable that ``name`` is but for a slip; "" where there is none, or where it is a variable itself."""
     words = name.split("_")

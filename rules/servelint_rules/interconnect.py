@@ -23,19 +23,23 @@ _VARIABLES = ("NCCL_IB", "NCCL_NET", "NCCL_SOCKET_IFNAME", "NCCL_TUNER", "NCCL_M
 _INTERFACES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 # Racks in which the GPUs of several nodes are on one NVLink switch.
 _RACKS = ("GB200", "GB300")
+_FORMATS = ("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena")
+# GB of the smallest GPU that is used for serving, taken where the GPU is not known.
+_SMALLEST = 16
 
 
 @rule(
     "DIS709", "no-rdma-for-cross-node", "Tensor parallelism across nodes over the pod network",
     severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
-    formats=("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena"),
+    formats=_FORMATS,
 )  # fmt: skip
 def no_rdma(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
     A replica whose tensor-parallel group is larger than the GPUs of one pod, in pods that show no sign of a fast network:
-    no RDMA, EFA or InfiniBand device, no further network, no host network, and no variable that tells NCCL of one.
+    no RDMA, EFA or InfiniBand device, no further network, no host network, and no variable that tells NCCL of one. A model
+    that plainly fits one GPU is left to DIS726.
 
     ## Why it matters
 
@@ -57,6 +61,54 @@ def no_rdma(case: PoolCase) -> Iterator[Verdict]:
     - [NCCL: environment variables](https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html)
     - [vLLM: parallelism and scaling, multi-node](https://docs.vllm.ai/en/stable/serving/parallelism_scaling/)
     """
+    if not _is_small(case):
+        yield from _spanning(case, "which no fast network connects", "or RDMA devices")
+
+
+@rule(
+    "DIS726", "small-model-spans-nodes", "Tensor parallelism across nodes for a model that fits one GPU",
+    severity=Severity.INFO, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
+    formats=_FORMATS, inputs=("model",), advice=True,
+)  # fmt: skip
+def small_model_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
+    """
+    ## What it checks
+
+    The same as DIS709, for a model whose weights take less than half of one GPU (of 16 GB where the GPU is not known).
+
+    ## Why it matters
+
+    One GPU serves such a model faster than several that exchange over a pod network, and each of the others could be a
+    replica. Most such manifests are demonstrations of a controller; as a template for a real service they mislead.
+
+    ## How to fix
+
+    One pod for each replica, without tensor parallelism.
+
+    ## Certainty
+
+    Heuristic, and advice: it serves, and a demonstration may want it so.
+
+    ## References
+
+    - [vLLM: parallelism and scaling](https://docs.vllm.ai/en/stable/serving/parallelism_scaling/)
+    """
+    if _is_small(case):
+        yield from _spanning(case, "and the model fits one GPU", "or one pod for each replica")
+
+
+def _is_small(case: PoolCase) -> bool:
+    """The weights take less than half of one GPU; not where the model is unknown."""
+    architecture = case.pool.architecture.get(None)
+    if architecture is None:
+        return False
+    size = architecture.checkpoint_bytes or 2 * (architecture.parameters or 0)
+    gigabytes = [each.memory_gb for each in case.pool.accelerator.values if each.memory_gb is not None]
+    return 0 < size < 0.5e9 * (min(gigabytes) if gigabytes else _SMALLEST)
+
+
+def _spanning(case: PoolCase, how: str, other: str) -> Iterator[Verdict]:
+    """The verdict on a tensor-parallel group that is larger than a pod, without a fast network."""
     pool = case.pool
     pod = pool.containers[0].pod if pool.containers else None
     if pod is None or not guards.may_lack(pod) or not pool.nodes.is_known or not pool.tensor.is_known:
@@ -69,12 +121,9 @@ def no_rdma(case: PoolCase) -> Iterator[Verdict]:
     place = place_of(pool, pool.tensor)
     yield Verdict(
         place,
-        f"a tensor-parallel group of {pool.tensor.value} spans {count(pool.tensor.value // max(gpus.value, 1), 'pod')}, "
-        "which no fast network connects",
+        f"a tensor-parallel group of {pool.tensor.value} spans {count(pool.tensor.value // max(gpus.value, 1), 'pod')}, " + how,
         related=related(place, (gpus, f"{count(gpus.value, 'GPU')} in each pod"), (pool.nodes, "pods of one replica")),
-        proposals=(
-            Proposal("tensor parallelism inside of a pod and pipeline parallelism between pods, or RDMA devices", False, None),
-        ),
+        proposals=(Proposal(f"tensor parallelism inside of a pod and pipeline parallelism between pods, {other}", False, None),),
     )
 
 
@@ -97,9 +146,9 @@ def _is_connected(pod: Pod) -> bool:
 
 
 @rule(
-    "DIS715", "network-interface-unset", "Several networks, and NCCL is not told which one",
+    "DIS715", "network-interface-unset", "Several networks, and none is named for the socket connections",
     severity=Severity.INFO, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
-    formats=("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena"), advice=True,
+    formats=_FORMATS, advice=True,
 )  # fmt: skip
 def interface_unset(case: PoolCase) -> Iterator[Verdict]:
     """
@@ -110,7 +159,8 @@ def interface_unset(case: PoolCase) -> Iterator[Verdict]:
 
     ## Why it matters
 
-    NCCL and Gloo take the first interface that seems usable. On a host with bridges, virtual and management interfaces the
+    NCCL and Gloo take the first interface that seems usable: Gloo for all it does, NCCL to bring its ranks together, even where
+    `NCCL_IB_HCA` names the cards for the data. On a host with bridges, virtual and management interfaces the
     two ends may choose networks that do not reach each other: the group hangs at "init_process_group", on some nodes only.
 
     ## How to fix
@@ -144,7 +194,7 @@ def interface_unset(case: PoolCase) -> Iterator[Verdict]:
     yield Verdict(
         place or pool.place,
         f"{count(pool.nodes.get(1), 'pod')} find each other over {'the interfaces of the host' if host else 'several networks'}, "
-        "and no variable names the one to use",
+        "and neither NCCL_SOCKET_IFNAME nor GLOO_SOCKET_IFNAME names the one to use",
         related=related(pool.place, (pool.nodes, "pods of one replica")),
         proposals=(Proposal("set NCCL_SOCKET_IFNAME and GLOO_SOCKET_IFNAME", False, None),),
     )

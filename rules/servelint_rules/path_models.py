@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
@@ -44,6 +45,7 @@ def _path(command: Command | None) -> str:
     return path if path.startswith("/") else ""
 
 
+@cache
 def _architecture(segment: str) -> Architecture | None:
     from servelint.catalogue import models  # lazy: few manifests serve a model from a path
 

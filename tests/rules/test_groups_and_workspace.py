@@ -119,9 +119,9 @@ def test_a_service_without_pods_is_only_wrong_where_every_file_is_at_hand(manife
         "---\napiVersion: v1\nkind: Service\nmetadata: {name: chat}\nspec: {selector: {app: LABEL}, ports: [{port: 8000}]}\n"
     )
     text = manifest("--model=Qwen/Qwen3-8B")
-    assert found(lint(("a/llm.yaml", text + service.replace("LABEL", "lm"))), "K8S615") == []
-    [finding] = found(lint(("a/llm.yaml", text + service.replace("LABEL", "lm")), complete=True), "K8S615")
-    assert "no pod of the run has the labels app=lm" in finding.label
+    assert found(lint(("a/llm.yaml", text + service.replace("LABEL", "router"))), "K8S615") == []
+    [finding] = found(lint(("a/llm.yaml", text + service.replace("LABEL", "router")), complete=True), "K8S615")
+    assert "no pod of the run has the labels app=router" in finding.label
     assert found(lint(("a/llm.yaml", text + service.replace("LABEL", "llm")), complete=True), "K8S615") == []
 
 
@@ -134,3 +134,18 @@ def test_a_claim_of_another_file_is_counted_over_all_its_users(manifest: Callabl
     assert "2 pods of 2 workloads" in finding.label
     assert finding.severity.label == "warning"
     assert found(lint(("a/one.yaml", one), ("b/two.yaml", two), ("a/claim.yaml", claim), ("b/claim.yaml", claim)), "K8S605") == []
+
+
+def test_an_autoscaler_means_the_nearest_object_of_its_name(manifest: Callable[..., str]) -> None:
+    text = manifest("--model=Qwen/Qwen3-8B")
+    scaler = AUTOSCALER.replace("NAME", "llm")
+    files = (("s/a/llm.yaml", text), ("s/a/scaler.yaml", scaler), ("s/b/llm.yaml", text), ("t/llm.yaml", text))
+    assert [f.path for f in found(lint(*files), "K8S615")] == ["s/a/llm.yaml"]
+
+
+def test_several_autoscalers_of_one_engine_are_one_finding(manifest: Callable[..., str]) -> None:
+    text = manifest("--model=Qwen/Qwen3-8B")
+    scalers = [(f"a/{name}.yaml", AUTOSCALER.replace("NAME", "llm").replace("scaler}", f"{name}}}")) for name in ("x", "y")]
+    [finding] = found(lint(("a/llm.yaml", text), *scalers), "K8S615")
+    assert "x (and 1 other autoscaler) made of it" in finding.label
+    assert len(finding.related) == 2

@@ -47,6 +47,7 @@ def line_of(name: str, key: str) -> bytes | None:
     return None
 
 
+@cache
 def names_in(name: str) -> list[str]:
     """Every name in a ``*.records`` file as its owner spells it, other names too, sorted without regard to case."""
     lines = contents(name).split(b"\n")[1:-1]

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import controller_words, devices, launches, model_uris, objects, podspec
+from servelint.formats import controller_words, devices, launches, model_uris, objects, pod_groups, podspec
 from servelint.formats.bare_podspecs import template_of, template_with
 from servelint.formats.completed_commands import completed
 from servelint.formats.ome import GROUP, RUNTIMES
@@ -49,12 +49,22 @@ class _Part(NamedTuple):
         given = self._given(runner)
         pools = podspec.engine_pools(self.document, template, surroundings, owner=self.kind, given=given)
         nodes = self._nodes()
+        workers = self._workers(surroundings, given) if pools and nodes.get(1) > 1 else []
+        pools = [pod_groups.joined(pool, workers[index]) if index < len(workers) else pool for index, pool in enumerate(pools)]
         low, high = self.replicas()
         finished = []
         for pool in pools:
             facts: dict[str, Any] = {"nodes": nodes, "replicas_min": low, "replicas_max": high, "gpus_per_node": self._gpus(pool)}
             finished.append(_partial(self._named(pool, len(pools))).with_facts(facts))
         return finished
+
+    def _workers(self, surroundings: Surroundings, given: dict[str, Fact[str]]) -> list[Pool]:
+        """The engines of the workers' own runner; none where they have none, or start something else (Ray)."""
+        worker = self.node.get("worker")
+        runner = worker.get("runner") if worker is not None else None
+        if not isinstance(worker, MappingNode) or not isinstance(runner, MappingNode):
+            return []
+        return podspec.engine_pools(self.document, template_with(worker, runner), surroundings, owner=self.kind, given=given)
 
     def _named(self, pool: Pool, among: int) -> Pool:
         return pool._replace(name=self.name if among == 1 else f"{self.name}-{pool.name}")
@@ -219,8 +229,6 @@ def _model(document: Document, spec: MappingNode, surroundings: Surroundings) ->
 
 
 def _partial(pool: Pool) -> Pool:
-    """What the pod lacks, the object at the other end of a reference may add."""
-    container = pool.containers[0]
-    if container.pod is not None:
-        container = container._replace(pod=container.pod._replace(partial=True))
-    return pool._replace(containers=(container, *pool.containers[1:]))
+    """What the pods lack, the object at the other end of a reference may add."""
+    containers = (c if c.pod is None else c._replace(pod=c.pod._replace(partial=True)) for c in pool.containers)
+    return pool._replace(containers=tuple(containers))

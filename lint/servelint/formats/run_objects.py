@@ -127,7 +127,7 @@ class RunObjects:
         return closest(path, found)
 
     def scalers(self, document: Document, kind: str, name: str, namespace: str = "") -> list[KubernetesObject]:
-        """The autoscalers nearest to ``document`` whose target is ``kind`` and ``name``."""
+        """The autoscalers nearest to ``document`` whose target is ``kind`` and ``name`` and which mean this one of them."""
         self._index()
         for scaler in SCALERS if self._unread else ():
             self._read_those(scaler, (name,))
@@ -135,7 +135,9 @@ class RunObjects:
         named = [each for each in self._by_target.get((kind, name), []) if self._may_mean(path, each.path)]
         found = [each for each in named if not namespace or each.namespace in ("", namespace)]
         best = max((closeness(path, each.path) for each in found), default=None)
-        return [each for each in found if closeness(path, each.path) == best]
+        nearest = [each for each in found if closeness(path, each.path) == best]
+        others = [other.path for other in self.called(kind, name) if other.path != path] if nearest else []
+        return [each for each in nearest if all(closeness(each.path, other) < closeness(each.path, path) for other in others)]
 
     def _may_mean(self, path: str, other: str) -> bool:
         """Whether the files are of one project: one lies in a directory above the other, or they share one below the top."""
