@@ -8,6 +8,7 @@ from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, pods
 from servelint_rules.figures import count
+from servelint_rules.placement import fits_half_a_gpu
 from servelint_rules.places import place_of, related
 
 if TYPE_CHECKING:
@@ -24,12 +25,10 @@ _INTERFACES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 # Racks in which the GPUs of several nodes are on one NVLink switch.
 _RACKS = ("GB200", "GB300")
 _FORMATS = ("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena")
-# GB of the smallest GPU that is used for serving, taken where the GPU is not known.
-_SMALLEST = 16
 
 
 @rule(
-    "DIS709", "no-rdma-for-cross-node", "Tensor parallelism across nodes over the pod network",
+    "DIS709", "no-rdma-for-cross-node", "Expert parallelism across nodes over the pod network",
     severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
     formats=_FORMATS,
 )  # fmt: skip
@@ -37,20 +36,20 @@ def no_rdma(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    A replica whose tensor-parallel group is larger than the GPUs of one pod, in pods that show no sign of a fast network:
-    no RDMA, EFA or InfiniBand device, no further network, no host network, and no variable that tells NCCL of one. A model
-    that plainly fits one GPU is left to DIS726.
+    A replica whose experts lie on the GPUs of several pods that show no sign of a fast network: no RDMA, EFA or InfiniBand
+    device, no further network, no host network, and no variable that tells NCCL of one. Tensor parallelism without experts
+    is PAR209's, and a model that plainly fits one GPU is left to DIS726.
 
     ## Why it matters
 
-    Tensor parallelism exchanges the activations twice in every layer. NVLink does that at hundreds of GB/s; a pod network
+    In every layer each token goes to the ranks of its experts and back. NVLink does that at hundreds of GB/s; a pod network
     over TCP at one or two, with a latency of tens of microseconds for each of the hundred or more operations of a token.
     Decoding becomes many times slower than on one node.
 
     ## How to fix
 
-    Keep tensor parallelism inside of a node and put pipeline parallelism between nodes, which exchanges once per stage. Or
-    give the pods the network cards (`rdma/…`, `vpc.amazonaws.com/efa`, a further network).
+    Give the pods the network cards (`rdma/…`, `vpc.amazonaws.com/efa`, a further network). Or keep the group inside of a
+    node and put pipeline parallelism between nodes, which exchanges once per stage.
 
     ## Certainty
 
@@ -61,8 +60,9 @@ def no_rdma(case: PoolCase) -> Iterator[Verdict]:
     - [NCCL: environment variables](https://docs.nvidia.com/deeplearning/nccl/user-guide/docs/env.html)
     - [vLLM: parallelism and scaling, multi-node](https://docs.vllm.ai/en/stable/serving/parallelism_scaling/)
     """
-    if not _is_small(case):
-        yield from _spanning(case, "which no fast network connects", "or RDMA devices")
+    if case.layout.expert > 1 and not fits_half_a_gpu(case):
+        ranks = max(case.layout.expert, case.pool.tensor.value)
+        yield from _spanning(case, "an expert-parallel", ranks, "which no fast network connects", "RDMA devices for the pods")
 
 
 @rule(
@@ -74,7 +74,8 @@ def small_model_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    The same as DIS709, for a model whose weights take less than half of one GPU (of 16 GB where the GPU is not known).
+    A tensor-parallel group that is larger than the GPUs of one pod, without a sign of a fast network, for a model whose
+    weights take less than half of one GPU (of 16 GB where the GPU is not known). For larger ones see PAR209 and DIS709.
 
     ## Why it matters
 
@@ -93,37 +94,29 @@ def small_model_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
 
     - [vLLM: parallelism and scaling](https://docs.vllm.ai/en/stable/serving/parallelism_scaling/)
     """
-    if _is_small(case):
-        yield from _spanning(case, "and the model fits one GPU", "or one pod for each replica")
+    if fits_half_a_gpu(case):
+        yield from _spanning(
+            case, "a tensor-parallel", case.pool.tensor.value, "and the model fits one GPU", "one pod for each replica"
+        )
 
 
-def _is_small(case: PoolCase) -> bool:
-    """The weights take less than half of one GPU; not where the model is unknown."""
-    architecture = case.pool.architecture.get(None)
-    if architecture is None:
-        return False
-    size = architecture.checkpoint_bytes or 2 * (architecture.parameters or 0)
-    gigabytes = [each.memory_gb for each in case.pool.accelerator.values if each.memory_gb is not None]
-    return 0 < size < 0.5e9 * (min(gigabytes) if gigabytes else _SMALLEST)
-
-
-def _spanning(case: PoolCase, how: str, other: str) -> Iterator[Verdict]:
-    """The verdict on a tensor-parallel group that is larger than a pod, without a fast network."""
+def _spanning(case: PoolCase, group: str, ranks: int, how: str, other: str) -> Iterator[Verdict]:
+    """The verdict on a group of that many ranks that is larger than a pod, without a fast network."""
     pool = case.pool
     pod = pool.containers[0].pod if pool.containers else None
     if pod is None or not guards.may_lack(pod) or not pool.nodes.is_known or not pool.tensor.is_known:
         return
     gpus = pool.gpus_per_node
-    if pool.nodes.value < 2 or not gpus.is_known or pool.tensor.value <= gpus.value or not guards.counts_devices(pool):
+    if pool.nodes.value < 2 or not gpus.is_known or ranks <= gpus.value or not guards.counts_devices(pool):
         return
     if any(name in accelerator.name for accelerator in pool.accelerator.values for name in _RACKS) or _is_connected(pod):
         return
     place = place_of(pool, pool.tensor)
     yield Verdict(
         place,
-        f"a tensor-parallel group of {pool.tensor.value} spans {count(pool.tensor.value // max(gpus.value, 1), 'pod')}, " + how,
+        f"{group} group of {ranks} spans {count(-(-ranks // max(gpus.value, 1)), 'pod')}, {how}",
         related=related(place, (gpus, f"{count(gpus.value, 'GPU')} in each pod"), (pool.nodes, "pods of one replica")),
-        proposals=(Proposal(f"tensor parallelism inside of a pod and pipeline parallelism between pods, {other}", False, None),),
+        proposals=(Proposal(f"{other}; or groups inside of a pod, and pipeline parallelism between pods", False, None),),
     )
 
 

@@ -28,8 +28,20 @@ _RDMA = (
     "ucx_net", "gpudirect", "mnnvl", "imex", "networking.gke.io/interfaces", "k8s.v1.cni.cncf.io/networks", "libnccl-net",
 )  # fmt: skip
 _GPUS_OF_A_TRAY = 4
+# GB of the smallest GPU that is used for serving, taken where the GPU is not known.
+_SMALLEST = 16
 _PROMPT = 1000
 _BYTES = 2
+
+
+def fits_half_a_gpu(case: PoolCase) -> bool:
+    """The weights take less than half of one GPU; not where the model is unknown."""
+    architecture = case.pool.architecture.get(None)
+    if architecture is None:
+        return False
+    size = architecture.checkpoint_bytes or 2 * (architecture.parameters or 0)
+    gigabytes = [each.memory_gb for each in case.pool.accelerator.values if each.memory_gb is not None]
+    return 0 < size < 0.5e9 * (min(gigabytes) if gigabytes else _SMALLEST)
 
 
 def _mentions_rdma(pool: Pool) -> bool:
@@ -57,7 +69,8 @@ def tp_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
     ## What it checks
 
     A tensor-parallel group (of the attention, where attention data parallelism cuts it) with more ranks than a host has GPUs,
-    where nothing in the manifest asks for RDMA or for a fabric that joins hosts (NVL72).
+    where nothing in the manifest asks for RDMA or for a fabric that joins hosts (NVL72). A model that plainly fits one GPU is
+    left to DIS726, groups with expert parallelism to DIS709.
 
     ## Why it matters
 
@@ -80,7 +93,7 @@ def tp_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     ranks = case.layout.attention_tensor
-    if ranks <= 1 or case.layout.expert > 1 or pool.shares_nodes:
+    if ranks <= 1 or case.layout.expert > 1 or pool.shares_nodes or fits_half_a_gpu(case):
         return
     per_host = pool.gpus_per_node.value
     if ranks <= per_host or pool.nodes.value <= 1:
