@@ -30,6 +30,7 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.cached_models", _POOL, ("CLI122",), ("models--",)),
     Theme("servelint_rules.command_model", _CONTAINER, ("CLI114", "CLI115")),
     Theme("servelint_rules.unexpanded", _CONTAINER, ("CLI118",), ("$",)),
+    Theme("servelint_rules.undefined_references", _CONTAINER, ("CLI130",), ("$(",)),
     Theme(
         "servelint_rules.command_conflicts",
         _CONTAINER,
@@ -89,6 +90,7 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.model_configuration", _POOL, ("DOC106",)),
     Theme("servelint_rules.host_memory", _POOL, ("MEM409", "MEM410"), ("memory", "mem_limit")),
     Theme("servelint_rules.page_cache", _POOL, ("MEM419",), ("memory", "mem_limit"), advice=True),
+    Theme("servelint_rules.engine_floor", _POOL, ("MEM429", "K8S655"), ("memory", "cpu")),
     Theme("servelint_rules.memory_volumes", _CONTAINER, ("MEM411",), ("sizelimit",)),
     Theme("servelint_rules.storage", _POOL, ("K8S611",), ("sizelimit", "storage", "modelartifacts", "accelerators")),
     Theme("servelint_rules.hardware", _POOL, ("HWQ501",)),
@@ -108,6 +110,19 @@ THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.model_volumes", _CONTAINER, ("K8S630",), ("emptydir",)),
     Theme("servelint_rules.pod_placement", _CONTAINER, ("K8S612", "K8S613", "K8S625", "K8S629")),
     Theme("servelint_rules.pod_fields", _CONTAINER, ("K8S626",)),
+    Theme("servelint_rules.chart_keys", _CONTAINER, ("K8S650",), ("modelspec",)),
+    Theme(
+        "servelint_rules.custom_fields",
+        _CONTAINER,
+        ("K8S652",),
+        ("production-stack.vllm.ai", "workload.serving.volcano.sh"),
+    ),
+    Theme(
+        "servelint_rules.engine_addresses",
+        _CONTAINER,
+        ("K8S653", "K8S654"),
+        ("modelbooster", "engine-base-url", "inference_engine_endpoint"),
+    ),
     Theme("servelint_rules.compose_variables", _CONTAINER | _WORKSPACE, ("K8S631", "K8S632"), ("services:",)),
     Theme("servelint_rules.compose_healthcheck", _CONTAINER, ("K8S633",), ("healthcheck",)),
     Theme("servelint_rules.image_references", _POOL, ("K8S635",), ("image",)),
@@ -189,6 +204,12 @@ THEMES: tuple[Theme, ...] = (
     ),
     Theme("servelint_rules.service_links", _WORKSPACE, ("CLI108",), ("service",)),
     Theme("servelint_rules.shared_claims", _WORKSPACE, ("K8S605",), ("persistentvolumeclaim", "pvcstorage")),
+    Theme(
+        "servelint_rules.service_selectors",
+        _WORKSPACE,
+        ("K8S651",),
+        ("leaderworkertemplate", "headgroupspec", "workertemplate"),
+    ),
     Theme(
         "servelint_rules.autoscaling",
         _WORKSPACE,

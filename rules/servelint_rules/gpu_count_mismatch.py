@@ -58,9 +58,10 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven: from the command line and the resources in the same manifest. The rule is silent where they do not decide it:
-    patches and unfinished bases, degrees computed by a shell, resources that do not count GPUs one by one (TPU, Neuron,
-    MIG, claims other than KServe's), Kubernetes objects that an operator owns, hosts that several replicas share, and images
-    for CPUs or simulators. Machines that are larger than a replica are no finding where they only come whole (KAITO, Slurm).
+    patches and unfinished bases, degrees computed by a shell, resources that do not count GPUs one by one (Neuron, MIG,
+    claims other than KServe's; Ascend and TPU, unless two devices in each were still too few), Kubernetes objects that an
+    operator owns, hosts that several replicas share, and images for CPUs or simulators. Machines that are larger than a
+    replica are no finding where they only come whole (KAITO, Slurm).
 
     ## References
 
@@ -69,6 +70,11 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
     """
     pool, kind = case.pool, case.deployment.format
     container = pool.containers[0] if pool.containers else None
+    if container is not None and devices.unevenness(pool.gpu_resource):
+        from servelint_rules import uneven_devices  # lazy: few manifests ask for such accelerators
+
+        yield from uneven_devices.too_few(case, plain=kind in _PLAIN)
+        return
     if container is None or pool.shares_nodes or not _counts_gpus(case) or not _is_judged(container, kind):
         return
     if kind not in _OWN_VARIABLES and not guards.is_literal(container.command, *gpu_counts.DEGREE_FLAGS):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 @rule(
     "K8S607", "gpu-limit-missing", "GPU limit missing or not valid",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    formats=guards.TEMPLATED, fixable=True,
+    formats=(*guards.TEMPLATED, "helm-values"), fixable=True,
 )  # fmt: skip
 def gpu_limit_missing(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -56,6 +56,11 @@ def gpu_limit_missing(case: ContainerCase) -> Iterator[Verdict]:
     - [Kubernetes: schedule GPUs](https://kubernetes.io/docs/tasks/manage-gpus/scheduling-gpus/#using-device-plugins)
     """
     container = case.container
+    if case.deployment.format == "helm-values":
+        from servelint_rules import chart_requests  # lazy: few files are values of a chart
+
+        yield from chart_requests.none_asked(case)
+        return
     if not guards.may_lack(container.pod):
         return
     asked = devices.devices(container.node)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
-    from servelint.deployment import Container, Pod
+    from servelint.deployment import Container, Deployment, Pod
     from servelint.source.nodes import Node
 
 
@@ -46,7 +46,7 @@ _METADATA = _fields("labels annotations name namespace generateName finalizers o
 _SPEC = _fields(
     "replicas selector template serviceName strategy updateStrategy volumeClaimTemplates podManagementPolicy predictor"
 )
-_OWNERS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Job", "LeaderWorkerSet")
+_OWNERS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Job", "LeaderWorkerSet", "ModelServing")
 
 
 @rule(
@@ -58,7 +58,7 @@ def misplaced_field(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Keys of the object itself, of the pod's spec, of the engine's container, of its resources and of its probes that the API
+    Keys of the object itself, of the pod's spec, of its containers, and of the engine's resources and probes, that the API
     does not have there, where they are fields of another of these levels (`labels` beside `metadata`, a probe beside
     `containers`, a volume mount in `resources`) or differ from a field of this one in a letter or two.
 
@@ -86,14 +86,43 @@ def misplaced_field(case: ContainerCase) -> Iterator[Verdict]:
     first = next((each for each_pool in case.deployment.pools for each in each_pool.containers), None)
     if pod is not None and container is first:
         yield from _unknown(container, _object(case.deployment.document.root), _OBJECT, "the object")
+        for template in _followers(case.deployment):
+            yield from _unknown(container, template.get("spec"), _POD, "the pod's spec")
+            for other in _containers(template):
+                yield from _unknown(container, other, _CONTAINER, "a container")
     if pod is None or pod.owner not in _OWNERS:
         return
     if _is_counted_once(container, pool.containers, pod):
         yield from _unknown(container, pod.node.get("spec"), _POD, "the pod's spec")
+        for other in _without_engine(case.deployment, pod):
+            yield from _unknown(container, other, _CONTAINER, "a container")
     yield from _unknown(container, container.node, _CONTAINER, "a container")
     yield from _unknown(container, container.node.get("resources"), _RESOURCES, "resources")
     for name in ("startupProbe", "livenessProbe", "readinessProbe"):
         yield from _unknown(container, container.node.get(name), _PROBE, "a probe")
+
+
+def _without_engine(deployment: Deployment, pod: Pod) -> list[Node]:
+    """The containers of the template that are not asked about themselves: sidecars, and those that run before."""
+    engines = [each.node for pool in deployment.pools for each in pool.containers]
+    return [other for other in _containers(pod.node) if not any(other is engine for engine in engines)]
+
+
+def _containers(template: Node) -> list[Node]:
+    return [other for key in ("initContainers", "containers") for other in template.elements_at("spec", key)]
+
+
+def _followers(deployment: Deployment) -> list[Node]:
+    """The templates of the object's groups in which no engine was recognised."""
+    root = deployment.document.root
+    if root is None or root.text_at("kind") not in ("LeaderWorkerSet", "ModelServing"):
+        return []
+    groups = [root.get("spec", "leaderWorkerTemplate"), *root.elements_at("spec", "template", "roles")]
+    found = [
+        group.get(key) for group in groups if group is not None for key in ("leaderTemplate", "entryTemplate", "workerTemplate")
+    ]
+    ours = [each.pod.node for pool in deployment.pools for each in pool.containers if each.pod is not None]
+    return [template for template in found if template is not None and not any(template is one for one in ours)]
 
 
 def _object(root: Node | None) -> Node | None:

@@ -267,4 +267,6 @@ def scale_to_zero(case: PoolCase) -> Iterator[Verdict]:
     least = case.pool.replicas_min
     if not least.is_stated or least.value != 0 or least.place is None:
         return
+    if case.deployment.format == "kthena" and all(each.pod is None for each in case.pool.containers):
+        return  # nothing scales a ModelBooster's workers up: K8S653
     yield Verdict(least.place, "no replica is kept: a request finds nobody until a pod has loaded the model")

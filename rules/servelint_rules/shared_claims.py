@@ -37,14 +37,15 @@ class _User(NamedTuple):
 @rule(
     "K8S605", "pvc-rwo-shared", "Claim for one node, mounted by pods on several",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.WORKSPACE, since="0.1.0",
-    formats=guards.TEMPLATED, inputs=("other files of the run",),
+    formats=(*guards.TEMPLATED, "helm-values"), inputs=("other files of the run",),
 )  # fmt: skip
 def pvc_rwo_shared(case: WorkspaceCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
     PersistentVolumeClaims whose only access mode is `ReadWriteOnce` (or `ReadWriteOncePod`) and which more than one pod
-    mounts: several replicas, the pods of one group, what an autoscaler may add, or several workloads.
+    mounts: several replicas, the pods of one group, what an autoscaler may add, or several workloads. So is the claim that
+    production-stack's chart makes for each model (`pvcStorage`), which is `ReadWriteOnce` where nothing is stated.
 
     ## Why it matters
 
@@ -69,6 +70,10 @@ def pvc_rwo_shared(case: WorkspaceCase) -> Iterator[Verdict]:
     - [production-stack#107](https://github.com/vllm-project/production-stack/issues/107),
       [dynamo#4964](https://github.com/ai-dynamo/dynamo/pull/4964)
     """
+    if any(deployment.format == "helm-values" for deployment in case.deployments):
+        from servelint_rules import chart_claims  # lazy: few runs hold values of a chart
+
+        yield from chart_claims.shared(case)
     names = {claim.name for claim in case.objects.of_kind("PersistentVolumeClaim", ("accessmodes",))}
     if not names:
         return

@@ -39,9 +39,9 @@ def ephemeral_storage_too_small(case: PoolCase) -> Iterator[Verdict]:
     The size of the place to which the engine downloads its model against the size of the checkpoint: the container's limit
     of `ephemeral-storage`, an `emptyDir` with `sizeLimit`, a claim in the pod, in the StatefulSet's templates or in the same
     file. The place follows from `--download-dir`, `HF_HOME` and its kin, or the image's own default. So are the sizes that
-    charts and operators are given: `pvcStorage` of production-stack, `modelArtifacts.size` of llm-d-modelservice, claims of
-    NIMCache and NIMService, the ephemeral storage that KServe's storage initializer downloads to, and SkyPilot's `disk_size`
-    (256 GB where it is not stated).
+    charts and operators are given: `pvcStorage` of production-stack and `storageConfig` of its VLLMRuntime,
+    `modelArtifacts.size` of llm-d-modelservice, claims of NIMCache and NIMService, the ephemeral storage that KServe's
+    storage initializer downloads to, and SkyPilot's `disk_size` (256 GB where it is not stated).
 
     ## Why it matters
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, strategies as st
 
-from servelint.formats.compose.interpolation import interpolate
+from servelint.formats.compose.interpolation import interpolate, refused
 from servelint.formats.compose.words import WordList
 from servelint.source.nodes import Document, ScalarNode
 from servelint.source.reader import read_text
@@ -99,3 +99,25 @@ def test_any_string_can_be_split(text: str) -> None:
     made = words("command: " + json.dumps(text))
     for word in made.words:
         assert 0 <= word.start <= word.end <= len(text)
+
+
+@pytest.mark.parametrize(
+    ("value", "part"),
+    [
+        ("${A}", ""), ("${A:-b}", ""), ("${A-{b}}", ""), ("${A:?b c}", ""), ("${A:+${B}}", ""), ("$A $$ $", ""), ("$@ $* $1 $(b)", ""),
+        ("$${1}", ""), ("$$${A}", ""), ("${A:-b} ${B:-c}", ""), ("${A:-${B:-{}}} x }", ""),
+        ("${", "${"), ("${}", "${}"), ("a ${1} b", "${1}"), ("${A }", "${A }"), ("${ A}", "${ A}"), ("${A!}", "${A!}"), ("${#A}", "${#A}"),
+        ("${A%%.*}", "${A%%.*}"), ("$$${1}", "${1}"), ("${A:-b} ${@}", "${@}"), ("${A:-b\nc}", "${"), ("${A:=b}", "${A:=b}"),
+    ],
+)  # fmt: skip
+def test_what_compose_refuses(value: str, part: str) -> None:
+    found = refused(value)
+    assert (value[found[0] : found[1]] if found else "") == part
+
+
+@given(st.text(alphabet="${}AB:-+?1 \n", max_size=30))
+def test_a_refused_part_begins_with_a_brace(value: str) -> None:
+    found = refused(value)
+    if found is not None:
+        assert value.startswith("${", found[0])
+        assert found[0] < found[1] <= len(value)

@@ -129,3 +129,52 @@ def test_the_first_release_scaled_its_backends() -> None:
     [deployment] = recognise(text % ("vLLM", "hf://org/model", "vllm/vllm-openai:v0.19.1", 1, "{}"))
     [pool] = deployment.pools
     assert (pool.replicas_min.value, pool.replicas_max.value) == (1, 4)
+
+
+@pytest.mark.parametrize(
+    ("uri", "model"),
+    [
+        ("s3://bucket/Qwen/Qwen2.5-7B-Instruct", "Qwen/Qwen2.5-7B-Instruct"),
+        ("s3://bucket/models/Qwen/Qwen2.5-7B-Instruct/", "Qwen/Qwen2.5-7B-Instruct"),
+        ("s3://bucket/qwen/qwen2.5-7b-instruct", None),  # nobody mirrors a repository in lower case
+        ("s3://Qwen/Qwen2.5-7B-Instruct", None),  # the first name is a bucket
+        ("s3://bucket/Qwen/Qwen2.5-7B-Instruct/v2", None),
+        ("s3://bucket/$ORG/Qwen2.5-7B-Instruct", None),
+    ],
+)
+def test_an_address_may_spell_a_model_of_the_catalogue(uri: str, model: str | None) -> None:
+    found = booster("{}", uri=uri).model
+    assert found.get(None) == model
+    assert not found.is_stated
+
+
+SERVING = """
+apiVersion: workload.serving.volcano.sh/v1alpha1
+kind: ModelServing
+metadata: {name: x}
+spec:
+  template:
+    roles:
+    - name: serve
+      workerReplicas: 0
+      entryTemplate:
+        spec:
+          initContainers: [{name: d, image: 'downloader:1', args: [--source, '%s', --output-dir, %s]}]
+          containers: [{name: vllm, image: 'vllm/vllm-openai:v0.19.1', args: [%s]}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "served", "model"),
+    [
+        ("s3://b/Qwen/Qwen2.5-7B-Instruct", "/cache/1f", "--model, /cache/1f", "Qwen/Qwen2.5-7B-Instruct"),
+        ("Qwen/Qwen2.5-7B-Instruct", "/cache/1f/", "--model=/cache/1f", "Qwen/Qwen2.5-7B-Instruct"),
+        ("hf://org/model", "/cache/1f", "--model=/cache/1f/", "org/model"),
+        ("hf://org/model", "/cache/2e", "--model=/cache/1f", None),
+        ("s3://b/finetuned/v2", "/cache/1f", "--model=/cache/1f", None),
+        ("hf://org/model", "/cache/1f", "--model=org/other", "org/other"),
+    ],
+)
+def test_the_downloader_says_which_model_is_served(source: str, target: str, served: str, model: str | None) -> None:
+    [deployment] = recognise(SERVING % (source, target, served))
+    assert deployment.pools[0].model.get(None) == model

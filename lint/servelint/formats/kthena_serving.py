@@ -33,8 +33,15 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> It
         name = role.text_at("name") or f"role-{index}"
         template = role.get("workerTemplate")
         group = Group(name, entry, template, size, pod_groups.times(groups, replicas), given=given)
-        pools += pod_groups.role_pools(document, group, surroundings, owner="ModelServing")
+        made = pod_groups.role_pools(document, group, surroundings, owner="ModelServing")
+        pools += [pool if pool.model.is_known else _fetched(document, pool, entry) for pool in made]
     yield from pod_groups.deployed(document, item, "kthena", pools, surroundings)
+
+
+def _fetched(document: Document, pool: Pool, entry: Node) -> Pool:
+    from servelint.formats import kthena_downloads  # lazy: many roles name their model
+
+    return kthena_downloads.fetched(document, pool, entry)
 
 
 def _size(workers: Fact[int]) -> Fact[int]:

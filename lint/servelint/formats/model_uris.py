@@ -25,8 +25,24 @@ def hub_id(text: str) -> str:
     return name if plain else ""
 
 
+def by_path(text: str) -> str:
+    """The id that the last two names of an address or a path spell (``s3://bucket/Qwen/Qwen2.5-7B-Instruct``), where the
+    catalogue has exactly it; "" otherwise. Whoever mirrors a repository under its own name says what lies there, but does not
+    prove it."""
+    text = text.strip()
+    names = [name for name in (text.partition("://")[2] or text).split("/") if name]
+    if len(names) < 3 or any("$" in name or "{" in name for name in names):
+        return ""
+    from servelint.catalogue import models  # lazy: few addresses get here
+
+    wanted = "/".join(names[-2:])
+    entry = models.entry(wanted)
+    return wanted if entry is not None and entry.id == wanted else ""
+
+
 def model(document: Document, node: ScalarNode, what: str) -> Fact[str]:
-    """The model whose weights ``node`` gives the address of. ``what`` names the field for people."""
+    """The model whose weights ``node`` gives the address of. ``what`` names the field for people. One that only the address's
+    last names spell is derived, not stated."""
     text = node.text.strip()
     origin = Origin(OriginKind.FILE, what, Place.of(document, node))
     found = hub_id(text)
@@ -36,6 +52,9 @@ def model(document: Document, node: ScalarNode, what: str) -> Fact[str]:
         return Fact.unknown(NAME, f"{what} is filled in later ({text})", _REMEDY, origin)
     if not text:
         return Fact.unknown(NAME, f"{what} is empty", _REMEDY, origin)
+    found = by_path(text)
+    if found:
+        return Fact.known(NAME, found, Origin(OriginKind.DERIVED, f"the last names of {what} {text}", Place.of(document, node)))
     return Fact.unknown(NAME, f"the weights come from {text}, which names no model", _REMEDY, origin)
 
 
