@@ -53,7 +53,6 @@ def smaller_layout_suffices(case: PlanCase) -> Iterator[Verdict]:
     ## References
 
     - `rules/servelint_rules/knowledge.yaml`, step `request`
-    - `servelint optimize` searches all layouts
     """
     pool = case.pool.pool
     if len(case.pools) != 1 or pool.data.value <= 1 or not pool.concurrency.is_known or not pool.input_tokens_max.is_known:
