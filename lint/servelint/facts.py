@@ -7,16 +7,16 @@ turns into "not checked: which fact, why, how to give it"; so no rule needs to a
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Generic, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar
 
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from servelint.finding import Edit
     from servelint.source.nodes import Document, Node
     from servelint.source.text import Span
+    from servelint.writer import Writer
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -47,13 +47,6 @@ class Origin(NamedTuple):
     kind: OriginKind
     text: str
     place: Place | None = None
-
-
-class Writer(Protocol):
-    """Knows how to set a fact in the file it came from."""
-
-    def write(self, value: object) -> tuple[Edit, ...] | None:
-        """The edits that make the fact ``value`` (``None`` removes the setting); ``None`` where that cannot be proven right."""
 
 
 class UnknownFact(Exception):

@@ -15,7 +15,7 @@ import pluggy
 
 from servelint import hooks
 from servelint.errors import UsageError
-from servelint.formats.base import needle_sets
+from servelint.formats.needles import needle_sets
 from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Theme
 from servelint.source.needles import matches

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Place
 from servelint.finding import Certainty, Related, Severity, Verdict
 from servelint.formats.compose.interpolation import interpolate
+from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import listening

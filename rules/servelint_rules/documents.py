@@ -59,7 +59,8 @@ def schema_violation(_: object) -> Iterator[Verdict]:
 
     Documents of servelint's own formats against their published JSON Schema: wrong types, missing required keys,
     values out of range (a degree of zero, a negative rate), quantities without a unit that can be read. In Kubernetes
-    objects, the numbers that a replica's GPUs follow from: `replicas`, and the `size` of a LeaderWorkerSet.
+    objects, the numbers that a replica's GPUs follow from: `replicas`, and the `size` of a LeaderWorkerSet; and in objects
+    of which nothing could be read, a text or a list where the API has a map, or a map where it has a list.
 
     ## Why it matters
 
@@ -72,7 +73,7 @@ def schema_violation(_: object) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven: the schema is the definition of the format, and the Kubernetes API refuses such a number.
+    Proven: the schema is the definition of the format, and the Kubernetes API refuses such a number or shape.
 
     ## References
 

@@ -7,9 +7,8 @@ was read; an older one may have it too.
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from servelint.engines.versions import Version
+from servelint.records import NamedTuple
 
 
 class Exclusion(NamedTuple):

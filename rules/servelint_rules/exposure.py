@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint_rules.engine_options import flag_place, stated
 

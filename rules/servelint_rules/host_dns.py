@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
+from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import guards, pods

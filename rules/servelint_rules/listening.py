@@ -7,8 +7,9 @@ Sources: the flag tables for the defaults; for the paths vLLM 0.19.1 and 0.33.0 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from servelint.records import NamedTuple
 from servelint_rules import pods
 
 if TYPE_CHECKING:

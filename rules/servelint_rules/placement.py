@@ -96,7 +96,7 @@ def tp_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
     if ranks <= 1 or case.layout.expert > 1 or pool.shares_nodes or fits_half_a_gpu(case):
         return
     per_host = pool.gpus_per_node.value
-    if ranks <= per_host or pool.nodes.value <= 1:
+    if not 1 <= per_host < ranks or pool.nodes.value <= 1:
         return
     if pool.gpu_resource not in devices.COUNTED or not all(map(guards.runs_on_gpus, pool.containers)) or _mentions_rdma(pool):
         return

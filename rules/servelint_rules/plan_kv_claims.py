@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from itertools import combinations
 from math import ceil, prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.formats.plan.claims import capacities
 from servelint.formats.plan.model import is_absent, stated
+from servelint.records import NamedTuple
 from servelint_rules.plan_claims import LETTER_OF, MOST_LINES, like, place_of, principles, related
 from servelint_rules.workload import longest_request, output_tokens
 

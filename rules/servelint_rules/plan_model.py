@@ -71,7 +71,9 @@ def architecture_dropped(case: PlanCase) -> Iterator[Verdict]:
     if given is not None:
         from servelint.formats.plan.schema_check import plain
 
-        yield from _differences(case, node, own, plain(given), "the task gives", given)
+        stated = plain(given)
+        if isinstance(stated, dict):  # the schema has said it otherwise
+            yield from _differences(case, node, own, stated, "the task gives", given)
     model = case.pool.pool.model
     if model.is_known:
         from servelint.catalogue import models

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from itertools import permutations
 from math import prod
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Related, Severity, Verdict
 from servelint.formats.plan.model import DEGREES, LETTERS, is_absent, stated
+from servelint.records import NamedTuple
 from servelint_rules.plan_claims import place_of, principles, related
 
 if TYPE_CHECKING:

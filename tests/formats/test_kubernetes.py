@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servelint.builtin import servelint_engines
 from servelint.deployment import Deployment, Role
 from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
@@ -124,7 +125,7 @@ def test_json_and_lists() -> None:
 
 def test_needles_match_every_fixture_of_ours() -> None:
     for path in FIXTURES.glob("*.yaml"):
-        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["kubernetes"], [Vllm()])), path.name
+        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["kubernetes"], servelint_engines())), path.name
 
 
 def test_each_phase_is_its_own_deployment() -> None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servelint.builtin import servelint_engines
 from servelint.deployment import Deployment, Pool, Role
 from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
@@ -170,4 +171,4 @@ def test_a_patch_of_a_set() -> None:
 
 def test_needles_match_our_fixtures() -> None:
     for path in FIXTURES.glob("lws-*.yaml"):
-        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["leaderworkerset"], [Vllm()])), path.name
+        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["leaderworkerset"], servelint_engines())), path.name

@@ -41,6 +41,12 @@ def test_the_themes_name_exactly_the_rules_of_their_modules(session: Session) ->
     assert sorted(session.registry.rules()) == CODES
 
 
+def test_a_theme_is_advice_exactly_where_all_its_rules_are(session: Session) -> None:
+    rules = session.registry.rules()
+    wrong = [theme.module for theme in servelint_rules.THEMES if theme.advice != all(rules[code].advice for code in theme.codes)]
+    assert not wrong
+
+
 @pytest.mark.parametrize("code", CODES)
 def test_a_rule_has_a_page_with_every_section(code: str, session: Session) -> None:
     rule = session.registry.rules()[code]

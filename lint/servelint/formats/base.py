@@ -13,10 +13,6 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 
-# In a needle set: any needle of any engine, those of plugins included.
-ENGINE = b"\0engine"
-
-
 class Surroundings(Protocol):
     """What a format may ask while it recognises a document."""
 
@@ -41,7 +37,7 @@ class Format(Protocol):
     """One manifest format.
 
     ``needles``: sets of lower-case byte strings; the format is asked about a file if, for one of the sets, all its needles
-    occur in the lower-cased bytes of the file. :data:`ENGINE` in a set stands for any engine's needle.
+    occur in the lower-cased bytes of the file. ``servelint.formats.needles.ENGINE`` in a set stands for any engine's needle.
     """
 
     @property
@@ -51,16 +47,3 @@ class Format(Protocol):
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         """The deployments in ``document``; none if it is not of this format. Facts not stated stay as they are."""
-
-
-def needle_sets(needles_of_format: Iterable[tuple[bytes, ...]], engines: Iterable[Engine]) -> list[tuple[bytes, ...]]:
-    """The needle sets of a format, one for each engine's needle where a set asks for any engine's."""
-    sets = []
-    known = [needle for engine in engines for needle in engine.needles]
-    for needles in needles_of_format:
-        if ENGINE in needles:
-            rest = tuple(needle for needle in needles if needle != ENGINE)
-            sets += [(*rest, needle) for needle in known]
-        else:
-            sets.append(needles)
-    return sets

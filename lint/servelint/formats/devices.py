@@ -14,8 +14,8 @@ from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
-    from servelint.facts import Writer
     from servelint.source.nodes import Document, Node
+    from servelint.writer import Writer
 
 NAME = "gpus.per_node"
 

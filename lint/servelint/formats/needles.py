@@ -5,7 +5,15 @@ By format: sets of lower-case byte strings; a file may be of the format if, for 
 
 from __future__ import annotations
 
-from servelint.formats.base import ENGINE
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from servelint.engines.base import Engine
+
+# In a needle set: any needle of any engine, those of plugins included.
+ENGINE = b"\0engine"
 
 # Keys that say that a file is an engine's configuration, with "-" between their words. It has one of them, or it is not read.
 ENGINE_SETTINGS = frozenset((
@@ -47,3 +55,16 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "llmaz": ((b"inference.llmaz.io/",),),
     "helm-values": ((b"servingenginespec",), (b"modelartifacts",), (b"image", ENGINE), (b"model", ENGINE)),
 }
+
+
+def needle_sets(needles_of_format: Iterable[tuple[bytes, ...]], engines: Iterable[Engine]) -> list[tuple[bytes, ...]]:
+    """The needle sets of a format, one for each engine's needle where a set asks for any engine's."""
+    sets = []
+    known = [needle for engine in engines for needle in engine.needles]
+    for needles in needles_of_format:
+        if ENGINE in needles:
+            rest = tuple(needle for needle in needles if needle != ENGINE)
+            sets += [(*rest, needle) for needle in known]
+        else:
+            sets.append(needles)
+    return sets

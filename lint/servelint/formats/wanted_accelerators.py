@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from servelint.catalogue.accelerators import Accelerator
-    from servelint.facts import Writer
     from servelint.source.nodes import Document, Node
+    from servelint.writer import Writer
 
 ACCELERATOR = "accelerator.name"
 _RESOURCES = (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from servelint.facts import Writer
     from servelint.finding import Edit
     from servelint.source.nodes import Document, MappingNode, ScalarNode
+    from servelint.writer import Writer
 
 
 class ScalarWriter:

@@ -18,9 +18,9 @@ from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from servelint.facts import Writer
     from servelint.formats.compose.service import Service
     from servelint.source.nodes import Node
+    from servelint.writer import Writer
 
 NVIDIA, AMD, GAUDI = "nvidia.com/gpu", "amd.com/gpu", "habana.ai/gaudi"
 INTEL, ASCEND = "gpu.intel.com/xe", "huawei.com/ascend"

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
     from servelint.catalogue.architecture import Architecture
     from servelint.engines.versions import Version
-    from servelint.facts import Writer
     from servelint.finding import Edit
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document
+    from servelint.writer import Writer
 
 API_GROUP = "servelint/"
 KIND = "DeploymentPlan"

@@ -14,9 +14,9 @@ from servelint.source.nodes import MappingNode, Node, ScalarNode
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from servelint.facts import Writer
     from servelint.finding import Edit
     from servelint.source.nodes import Document
+    from servelint.writer import Writer
 
 # The most that a whole number in a plan can be: more digits than this are a slip of the keyboard, not a size.
 MOST = 10**12
