@@ -170,8 +170,14 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     formats = plugins.formats_for(data)
     for document in result.documents:
         reading.document = document
+        count, problems = len(stated), len(reading.problems)
         for fmt in formats:
             stated += fmt.recognise(document, reading)
+        unread = len(stated) == count or "." in (document.text_at("apiVersion") or "")  # or a custom resource, in part
+        if formats and unread and len(reading.problems) == problems:
+            from servelint.formats import kind_shapes  # lazy: few documents are of such kinds
+
+            kind_shapes.report(document, reading)
     if objects is not None and not stated:
         plugins.rules_for(judge.TOGETHER, words, config)  # loads the rules that its objects may concern
     engines = {engine.name: engine for engine in plugins.engines}

@@ -96,3 +96,26 @@ def test_the_corpus(tool: Any) -> None:
     assert result.stale == []
     assert result.share() >= 0.99
     assert result.counts()["reviewed"] <= 30
+
+
+def test_hosts_that_the_index_counts_otherwise(tool: Any, tmp_path: Path) -> None:
+    def verdict(text: str, form: str, fact: str, **said: Any) -> str:
+        (tmp_path / "x.yaml").write_text(text, encoding="utf-8")
+        (tmp_path / "INDEX.jsonl").write_text(json.dumps({"file": "x.yaml", "format": form, **said}) + "\n", encoding="utf-8")
+        return next(mark.verdict for mark in tool.score(tmp_path, {}).marks if mark.fact == fact)
+
+    none = POD.replace(", resources: {limits: {nvidia.com/gpu: 2}}", "")
+    assert verdict(none, "k8s-pod", "gpus", gpus=0) == "agrees"
+    assert verdict(POD, "k8s-pod", "gpus", gpus=0) == "differs"
+    container = "{name: c, image: 'lmsysorg/sglang:v0.5.2', command: [python3, -m, sglang.launch_server, --model-path, org/m, --tp, '4', --nnodes, '2', --node-rank, $(R)], resources: {limits: {nvidia.com/gpu: 2}}}"
+    group = f"apiVersion: apps/v1\nkind: StatefulSet\nmetadata: {{name: n}}\nspec: {{replicas: 2, selector: {{matchLabels: {{a: b}}}}, template: {{spec: {{containers: [{container}]}}}}}}\n"
+    assert verdict(group, "k8s-statefulset", "replicas", replicas=2) == "agrees"
+    assert verdict(group, "k8s-statefulset", "replicas", replicas=4) == "differs"
+    recipe = (
+        "name: r\nmodel: {path: m, container: c, precision: fp8}\n"
+        "resources: {gpu_type: h100, gpus_per_node: 8, agg_nodes: 2, agg_workers: 8}\n"
+        "backend: {type: sglang, sglang_config: {aggregated: {model-path: /model, tensor-parallel-size: 2}}}\nbenchmark: {type: manual}\n"
+    )
+    assert verdict(recipe, "srt-slurm-recipe", "gpus", gpus=8, nodes=2) == "agrees"
+    assert verdict(recipe, "srt-slurm-recipe", "nodes", gpus=8, nodes=2) == "agrees"
+    assert verdict(recipe, "srt-slurm-recipe", "nodes", gpus=8, nodes=3) == "differs"

@@ -11,9 +11,8 @@ from servelint.builtin import servelint_engines
 from servelint.deployment import Deployment, Pool, Role
 from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
-from servelint.formats.base import needle_sets
 from servelint.formats.leaderworkerset import LeaderWorkerSet
-from servelint.formats.needles import NEEDLES
+from servelint.formats.needles import NEEDLES, needle_sets
 from servelint.source.needles import matches
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText

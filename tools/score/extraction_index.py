@@ -88,10 +88,25 @@ def _mark(entry: Entry, fact: str, pool: Pool | None) -> Mark:
     values, origin = _ours(fact, pool) if pool is not None else ((), "the file is read as no deployment")
     ours = " or ".join(str(getattr(value, "name", value)) for value in values)
     verdict = ("extra" if values else "") if said is None else _verdict(fact, said, values, pool)
-    if fact == "nodes" and verdict == "differs" and entry.format.startswith("srt-slurm") and pool is not None:
-        workers = pool.replicas_min.values  # the recipe's own number, of all workers of the role
-        verdict = "agrees" if any(said == nodes * count for nodes in values for count in workers) else verdict
+    if verdict == "differs" and pool is not None and _same_hosts(entry, fact, said, pool):
+        verdict = "agrees"
     return Mark(entry, fact, verdict, "" if said is None else _text(said), ours, origin)
+
+
+def _same_hosts(entry: Entry, fact: str, said: Any, pool: Pool) -> bool:
+    """The index counts the same hosts otherwise: all workers of a role, all pods of a set, the GPUs of a host that is shared."""
+    nodes, replicas, gpus = pool.nodes.get(0), pool.replicas_min.get(0), pool.gpus_per_node.get(0)
+    if fact == "gpus" and said == 0:
+        return not pool.gpu_resource and not gpus
+    if entry.format.startswith("srt-slurm"):
+        each = entry.said.get("gpus")
+        if fact == "nodes":
+            whole = bool(gpus) and isinstance(each, int) and said * each == nodes * replicas * gpus
+            return bool(nodes) and (said == nodes * replicas or whole)
+        return fact == "gpus" and bool(gpus) and said % gpus == 0
+    if fact == "replicas" and entry.format.endswith("statefulset"):
+        return nodes > 1 and said == nodes * replicas
+    return False
 
 
 def _ours(fact: str, pool: Pool) -> tuple[tuple[Any, ...], str]:

@@ -32,6 +32,8 @@ _JAMMED_POSITIONAL = r"\S+\s+--[A-Za-z]"
 _TRUTHS = frozenset(("true", "false", "1", "0", "yes", "no", "on", "off"))
 _SEVERAL = r"(?i)(^|_)(args?|arguments?|opts?|options?|flags?|extra|params?)(_|$)"
 _LEVELS = frozenset("0123")
+# A word of an exec list, where no shell replaces it: whoever fills the manifest in may put several words there, or none.
+_FILLED_IN = r"\$\{\w+\}"
 # Options that name a file with further settings, by their canonical spelling.
 _FILES = frozenset(("--config", "--extra-engine-args", "--disagg-config", "--engine-config-json"))
 
@@ -118,6 +120,8 @@ class _Parser:
         behind_switch = len(self.arguments) > 1 and self.arguments[-2].form is Form.BARE and is_truth(word.text)
         if word.variable and (self._positionals or re.search(_SEVERAL, word.variable) or word.variable == "@"):
             self._from_elsewhere(f"${word.variable}" if word.variable.isidentifier() else word.text)
+        elif not word.variable and re.fullmatch(_FILLED_IN, word.text):
+            self._from_elsewhere(word.text)
         self._positionals += not behind_switch
 
     def _from_elsewhere(self, what: str) -> None:

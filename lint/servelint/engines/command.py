@@ -114,6 +114,16 @@ class Command(NamedTuple):
                 return argument
         return None
 
+    @property
+    def launch_place(self) -> Place:
+        """Where the words stand that start the engine: without what is in front of them in a script, and without arguments."""
+        known = len(self.launcher.split())
+        words = self.program.words[max(self.start - known, 0) : self.start] or self.program.words[:1]
+        here = [word.span for word in words if word.node is words[0].node and word.span is not None]
+        if not here or words[0].span is None:
+            return Place.of(self.document, self.node)
+        return Place(self.document.physical, type(here[0])(here[0].start, here[-1].end))
+
     def place_of(self, argument: Argument) -> Place:
         """Where the argument stands: from its flag to its value, or the scalar that holds it."""
         spans = [w.span for w in argument.words]

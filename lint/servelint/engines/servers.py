@@ -23,16 +23,17 @@ def first(
     *,
     launch: Callable[[Sequence[Word]], tuple[str, int] | None],
     starts_itself: Callable[[str, Sequence[Word]], bool],
+    subcommand: str = "",
 ) -> Command | None:
     """The first of ``programs`` that runs the server of ``engine``.
 
     ``launch`` gives (launcher, index of the first argument) for the words of a program that does. ``starts_itself``: the
-    image's own entrypoint is the server, and the words are its arguments.
+    image's own entrypoint is the server, and the words are its arguments, behind ``subcommand`` if they begin with that.
     """
     for program in programs:
         found = launch(program.words) or dynamo.worker(program.words, engine)
         if found is None and program.entrypoint and not images.is_stand_in(image) and starts_itself(image, program.words):
-            found = "image", 0
+            found = "image", int(bool(subcommand) and bool(program.words) and program.words[0].text == subcommand)
         if found is not None:
             from servelint.engines.flags import flag_table  # lazy: only containers that run the engine pay for its flags
 

@@ -22,6 +22,22 @@ _SERVERS = frozenset(("vllm.entrypoints.openai.api_server", "vllm.entrypoints.ap
 _CLI = frozenset(("vllm.entrypoints.cli.main", "vllm.scripts"))
 # Flags that no other program of a serving stack has.
 _TELLING = ("--tensor-parallel-size", "--max-model-len", "--gpu-memory-utilization")
+# Parts of a serving stack that are built beside the engine, and are told the model's name, too.
+_PARTS = (
+    "router",
+    "gateway",
+    "proxy",
+    "bench",
+    "client",
+    "exporter",
+    "sidecar",
+    "frontend",
+    "operator",
+    "webui",
+    "metrics",
+    "cache",
+    "render",
+)
 
 
 class Vllm:
@@ -40,7 +56,9 @@ class Vllm:
         """The first server among the programs: ``vllm serve …``, ``python -m vllm.entrypoints.openai.api_server …``, or the
         bare arguments of an image that starts it. Other subcommands of ``vllm`` are no servers."""
         releases = vllm_images.RELEASES
-        return servers.first(self.name, programs, image, releases, launch=_launch, starts_itself=_starts_itself)
+        return servers.first(
+            self.name, programs, image, releases, launch=_launch, starts_itself=_starts_itself, subcommand=_subcommand(image)
+        )
 
     def configured(self, command: Command, files: Files) -> Command:
         """The settings of the file of ``--config`` stand in front of the command line, which wins over them.
@@ -77,11 +95,16 @@ def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
     return None
 
 
+def _subcommand(image: str) -> str:
+    """What arguments of the image's entrypoint may begin with: that of an image nobody knows may be ``vllm`` itself."""
+    return "" if vllm_images.owns_image(image) else "serve"
+
+
 def _starts_itself(image: str, words: Sequence[Word]) -> bool:
     """The image's own entrypoint is vLLM's server, and ``words`` are its arguments rather than a program of their own.
 
-    An image that is filled in later, or is nobody's known one, counts if its name or tag says vLLM and the arguments are
-    the engine's, or where two of them are vLLM's alone.
+    An image that is filled in later, or is nobody's known one, counts if its name or tag says vLLM and the arguments name a
+    model or are the engine's, or where two of them are vLLM's alone.
     """
     if not launching.are_arguments(words) or (words and launching.name_of(words[0]) == "vllm"):
         return False
@@ -89,5 +112,7 @@ def _starts_itself(image: str, words: Sequence[Word]) -> bool:
         return True
     telling = {flag for word in words for flag in _TELLING if word.text.replace("_", "-").startswith(flag)}
     if "vllm" in image.lower():
-        return bool(telling)
+        name = image.lower().rpartition("/")[2]
+        named = any(word.text.partition("=")[0] == "--model" for word in words) and not any(part in name for part in _PARTS)
+        return bool(telling) or named
     return len(telling) > 1 and "aphrodite" not in image.lower()  # a fork, which kept the options

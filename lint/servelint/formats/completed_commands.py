@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from servelint.deployment import Pool
     from servelint.engines.base import Engine
-    from servelint.engines.command import Command
+    from servelint.engines.command import Argument, Command
     from servelint.facts import Fact
 
 _PLACEMENT = ("accelerator", "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version", "model")
@@ -53,7 +53,11 @@ def _both(ours: Mapping[str, Fact[str]], theirs: Mapping[str, Fact[str]]) -> Env
 def _behind(command: Command, base: Command) -> Command:
     """The arguments of ``command`` behind those of ``base``, each with its own document."""
     first = tuple(argument._replace(document=argument.document or base.document) for argument in base.arguments)
+    own = (argument for argument in command.arguments if not (_is_supposed(argument) and base.last(argument.name)))
     complete = command.complete and base.complete
-    return command._replace(
-        arguments=(*first, *command.arguments), complete=complete, elsewhere=command.elsewhere or base.elsewhere
-    )
+    return command._replace(arguments=(*first, *own), complete=complete, elsewhere=command.elsewhere or base.elsewhere)
+
+
+def _is_supposed(argument: Argument) -> bool:
+    """Nobody wrote it: it stands for how the other object starts the engine, which says so itself."""
+    return bool(argument.name) and all(word.expanded and not word.whole and word.start < 0 for word in argument.words)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Pod, Pool, Role
+from servelint.engines import images
 from servelint.engines.values import fact_name
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, dynamo_targets, launches, objects, podspec, scheduling
@@ -34,6 +35,7 @@ _WORKERS = frozenset(("worker", "prefill", "decode", "encode", "encoder", "main"
 _HELPERS = frozenset(("frontend", "planner", "epp"))  # types that never run an engine
 _ROLES = {"prefill": Role.PREFILL, "decode": Role.DECODE, "encode": Role.ENCODE, "encoder": Role.ENCODE}
 _MODEL_FLAGS = ("--model", "--model-path", "--model-name")
+_RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrtllm": "trtllm", "trtllm": "trtllm"}
 _SIMULATORS = ("dynamo.mocker", "mocker")
 
 
@@ -164,6 +166,9 @@ def _own_program(
         facts["engine"] = Fact.known("engine.name", name, origin)
         if name in known:
             facts["version"] = known[name].version(image)
+    elif image.is_known and (name := _runtime_of(image.value)) in known:
+        facts["engine"] = Fact.known("engine.name", name, Origin(OriginKind.FILE, "image", image.place))
+        facts["version"] = known[name].version(image)
     facts["model"] = _model(document, node, variables)
     accelerator = scheduling.accelerator(document, component.template)
     if accelerator is not None:
@@ -181,6 +186,12 @@ def _own_program(
         gpus_per_node=devices.count(document, node, writer),
     )
     return pool.with_facts(facts)
+
+
+def _runtime_of(image: str) -> str:
+    """The engine that Dynamo's runtime images are named for."""
+    name = images.split(image)[0].rpartition("/")[2].lower()
+    return _RUNTIMES.get(name.removesuffix("-runtime"), "") if name.endswith("-runtime") else ""
 
 
 def _model(document: Document, container: Node, variables: Mapping[str, Fact[str]]) -> Fact[str]:

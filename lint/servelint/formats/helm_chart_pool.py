@@ -19,6 +19,7 @@ from servelint.formats.helm_chart_server import (
     REMEDY,
     arguments,
     asking,
+    asking_beside,
     command_of,
     count_of,
     engine_names,
@@ -184,6 +185,10 @@ def _gpus(server: Server) -> tuple[Fact[int], str]:
         if asked.resource:
             return devices.count(document, holder, together((document, asked.limit), (document, asked.request))), asked.resource
     counted = count_of(server)
+    beside = asking_beside(server) if counted is None else None
+    if beside is not None:
+        asked = devices.devices(beside)
+        return devices.count(document, beside, together((document, asked.limit), (document, asked.request))), asked.resource
     if counted is None:
         return Fact.unknown(devices.NAME, REASON, REMEDY), ""
     stated = launches.whole(document, counted, devices.NAME, "the number of GPUs")

@@ -88,7 +88,7 @@ def server(
         return Server(document, name, node, NIM, reference, image, (node,)) if _is_llm_nim(node, reference) else None
     own = tuple(_sections(node))
     engine = _engine_of_image(reference, surroundings.engines)
-    needed, holder = 1, None
+    needed, holder = int(bool(around) or not engine), None  # the image of a whole chart says enough
     if not engine and (script := script_of(node)) is not None:
         engine = next((found for launcher, found in _STARTS.items() if launcher in script.text), "")
     if not engine and not reference:
@@ -276,8 +276,9 @@ def label_of(node: MappingNode) -> ScalarNode:
 def count_of(server: Server) -> ScalarNode | None:
     """A number of GPUs that stands beside ``resources``, or in it under a short name."""
     framed = (server.node, *([server.frame] if server.frame is not None else ()))
-    resources = (resources for node in framed if isinstance(resources := node.get("resources"), MappingNode))
-    for section in (*server.sections, *resources):
+    resources = [resources for node in framed if isinstance(resources := node.get("resources"), MappingNode)]
+    sides = [side for node in resources for key in ("limits", "requests") if isinstance(side := node.get(key), MappingNode)]
+    for section in (*server.sections, *resources, *sides):
         for key, _, value in section.pairs():
             if kebab(key) in GPU_COUNTS and isinstance(value, ScalarNode) and devices.whole(value) is not None:
                 return value
@@ -302,6 +303,18 @@ def asking(node: MappingNode) -> Node:
             if resource:
                 found.append((resource not in devices.COUNTED, len(found), holder))
     return min(found)[2] if found else node
+
+
+def asking_beside(server: Server) -> Node | None:
+    """What asks for accelerators in the mapping around a server, where that holds one server only: the chart's templates bring
+    the runtime and the service, or the server and its pods, together."""
+    if server.frame is None:
+        return None
+    siblings = [
+        value for key, _, value in server.frame.pairs() if isinstance(value, MappingNode) and not is_other_part(key)
+    ]  # fmt: skip
+    found = [holder for value in siblings if devices.devices(holder := asking(value)).resource]
+    return found[0] if len(found) == 1 else None
 
 
 def inside(node: MappingNode) -> Iterator[MappingNode]:

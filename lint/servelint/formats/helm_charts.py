@@ -59,8 +59,10 @@ def _title(name: str, node: Node) -> str:
     return name or next((text for key in _NAMES if (text := node.text_at(key))), "") or "values"
 
 
-def _is_left_out(node: MappingNode) -> bool:
-    return any(value_words.is_false(node, key) for key in _SWITCHES) or any(node.entry(key) for key in _MATRIX)
+def _is_left_out(node: MappingNode, *, whole: bool) -> bool:
+    """``whole``: it is the document's root. What switches that off are the defaults of a subchart, which another file changes."""
+    switched = not whole and any(value_words.is_false(node, key) for key in _SWITCHES)
+    return switched or any(node.entry(key) for key in _MATRIX)
 
 
 def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[MappingNode, ...]]]:
@@ -78,7 +80,7 @@ def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[Mappi
         if isinstance(node, SequenceNode):
             items = [item.resolved for item in node.items if item.get("value") is None and item.get("valueFrom") is None]
             pending += [(item.text_at("name") or name, item, around) for item in reversed(items)]
-        elif isinstance(node, MappingNode) and not _is_left_out(node):
+        elif isinstance(node, MappingNode) and not _is_left_out(node, whole=not around):
             yield name, node, around
             inner = [(key, value) for key, _, value in node.pairs() if isinstance(value, MappingNode | SequenceNode)]
             pending += [(key, value, (node, *around)) for key, value in reversed(inner)]

@@ -27,7 +27,7 @@ class HelmValues:
         root = document.root
         if not isinstance(root, MappingNode):
             return
-        if root.entry("apiVersion") is None:
+        if root.entry("apiVersion") is None and root.get("kind") is None:
             yield from _values(document, root, surroundings)
         elif root.text_at("kind") in _RELEASES:
             from servelint.formats.helm_releases import values_of  # lazy: only for objects that carry values

@@ -47,6 +47,8 @@ _KINDS = {
     "DeploymentConfig": _Kind("apps.openshift.io", selects=False),
     "Service": _Kind("serving.knative.dev", "", selects=False, many="Knative scales it by its requests"),
 }
+# Kinds that mean one thing alone, also where the apiVersion is left out.
+_PLAIN = frozenset(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "CronJob"))
 
 
 class Kubernetes:
@@ -61,8 +63,10 @@ class Kubernetes:
         kind = root.text_at("kind") or ""
         listed = kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in _KINDS)
         items = root.elements_at("items") if listed else [root]
-        if kind == "Template" and root.get("objects") is not None:  # OpenShift's: its parameters stay as they are written
-            items = root.elements_at("objects")
+        if kind == "Template" and root.get("objects") is not None:
+            from servelint.formats import openshift_templates  # lazy: few documents are templates
+
+            items = openshift_templates.objects(root)
         for item in items:
             deployment = self._object(document, item, surroundings)
             if deployment is not None:
@@ -72,7 +76,8 @@ class Kubernetes:
         kind_name = item.text_at("kind") or ""
         kind = _KINDS.get(kind_name)
         group, slash, _ = (item.text_at("apiVersion") or "").rpartition("/")
-        if kind is None or group != kind.group or bool(slash) != bool(kind.group):
+        unsaid = item.get("apiVersion") is None and kind_name in _PLAIN
+        if kind is None or (not unsaid and (group != kind.group or bool(slash) != bool(kind.group))):
             return None
         template = item.get(*kind.path) if kind.path else item
         if template is None:
@@ -91,7 +96,7 @@ class Kubernetes:
 
 def is_partial(document: Document, item: Node, kind: _Kind) -> bool:
     """True for a patch or a base: the API would not accept it as it stands, or it says so by its name or placeholders."""
-    if kind.selects and item.get("spec", "selector") is None:
+    if (kind.selects and item.get("spec", "selector") is None) or item.get("apiVersion") is None:
         return True
     template = item.get(*kind.path) if kind.path else item
     return is_patch_file(document.source.path) or (template is not None and is_unfinished(item, template))

@@ -91,7 +91,7 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
         launch.name, document, launch.node, engine.name, launch.image, None, command if process.described else None,
         launch.variables,
     )  # fmt: skip
-    stated = Origin(OriginKind.FILE, command.launcher, Place.of(document, command.node))
+    stated = Origin(OriginKind.FILE, command.launcher, podspec.launched_at(command, launch.image))
     pool = Pool(
         name=name,
         place=Place.of(document, launch.label),

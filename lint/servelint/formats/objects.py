@@ -21,7 +21,13 @@ def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, N
         root = document.root
         if not isinstance(root, MappingNode):
             continue
-        for item in root.elements_at("items") if root.text_at("kind") in ("List", f"{kind}List") else [root]:
+        listed = root.text_at("kind") in ("List", f"{kind}List")
+        items = root.elements_at("items") if listed else [root]
+        if root.text_at("kind") == "Template" and root.get("objects") is not None:
+            from servelint.formats import openshift_templates  # lazy: few documents are templates
+
+            items = openshift_templates.objects(root)
+        for item in items:
             if item.text_at("kind") == kind:
                 yield document, item
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import controller_words, devices, launches, model_uris, objects, pod_groups, podspec
+from servelint.formats import controller_words, devices, launches, model_uris, objects, pod_groups, podspec, scheduling
 from servelint.formats.bare_podspecs import template_of, template_with
 from servelint.formats.completed_commands import completed
 from servelint.formats.ome import GROUP, RUNTIMES
@@ -148,7 +148,10 @@ def _runtime(document: Document, item: Node, surroundings: Surroundings) -> list
     )
     if not found and spec.get("containers") is not None:  # runtimes of the first releases
         found = _Part(document, kind, "engine", spec).pools(surroundings)
-    return found
+    placed = scheduling.accelerator(document, template_of(spec))  # the runtime's own placement, for parts that have none
+    if placed is None:
+        return found
+    return [pool if pool.accelerator.origin is not None else pool._replace(accelerator=placed) for pool in found]
 
 
 def _roles(parts: list[tuple[_Part, Role]], surroundings: Surroundings) -> list[Pool]:

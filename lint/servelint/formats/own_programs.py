@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Pod, Pool
+from servelint.engines import images
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, devices, scheduling
 from servelint.formats.environment import environment
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from servelint.engines.base import Engine
     from servelint.source.nodes import Node
 
-_REASON = "the container runs a program of its own, which decides it"
+REASON = "the container runs a program of its own, which decides it"
 # Words of what is no server: waiting, joining a cluster, measuring, fetching, training.
 _OTHERS = (
     "sleep",
@@ -35,7 +36,10 @@ _OTHERS = (
     "nvidia-smi",
     "nccl",
     "multi-node-serving",
+    "mini_lb",
+    "router",
 )
+_PARTS = ("router", "gateway", "proxy", "bench", "client", "exporter", "sidecar", "frontend", "operator", "webui", "cache", "nim")
 _SIGNS = (".py", ".sh", ":app", " -m ", "uvicorn", "serve")
 
 
@@ -51,14 +55,13 @@ def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
     image = containers.image(document, node, partial=pod.partial)
     if not asked.resource or not image.is_known or not _runs_a_program(node):
         return None
-    described = (engine for engine in engines if getattr(engine, "described", True))
-    engine = next((e for e in described if e.owns_image(image.value) or e.version(image).is_known), None)
+    engine = engine_of(image.value, engines)
     if engine is None:
         return None
     label = node.get("name") or node
     name = node.text_at("name") or engine.name
     place = Place.of(document, label)
-    facts: dict[str, Fact[Any]] = {"model": Fact.unknown("model.id", _REASON)}
+    facts: dict[str, Fact[Any]] = {"model": Fact.unknown("model.id", REASON)}
     accelerator = scheduling.accelerator(document, pod.node)
     if accelerator is not None:
         facts["accelerator"] = accelerator
@@ -71,11 +74,26 @@ def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
         version=engine.version(image),
         gpus_per_node=devices.count(document, node, together((document, asked.limit), (document, asked.request))),
     )
-    return without_defaults(pool.with_facts(facts), _REASON)
+    return without_defaults(pool.with_facts(facts), REASON)
+
+
+def engine_of(reference: str, engines: Sequence[Engine]) -> Engine | None:
+    """The engine that an image is known for, or named for; None for parts that are built beside one."""
+    described = [engine for engine in engines if getattr(engine, "described", True)]
+    image = Fact.known(containers.IMAGE, reference, Origin(OriginKind.DERIVED, "image"))
+    name = images.split(reference)[0].rpartition("/")[2].lower()
+    other = images.is_stand_in(reference) or any(part in name for part in _PARTS)
+    known = (e for e in described if e.owns_image(reference) or e.version(image).is_known or (e.name in name and not other))
+    return next(known, None)
+
+
+def is_no_server(text: str) -> bool:
+    """The words of a command wait, measure, fetch or train."""
+    return any(word in text.lower() for word in _OTHERS)
 
 
 def _runs_a_program(node: Node) -> bool:
     items = (*node.elements_at("command"), *node.elements_at("args"))
     text = " ".join(item.text for item in items if isinstance(item, ScalarNode)).lower()
     has_command = node.get("command") is not None
-    return has_command and any(sign in text for sign in _SIGNS) and not any(word in text for word in _OTHERS)
+    return has_command and any(sign in text for sign in _SIGNS) and not is_no_server(text)

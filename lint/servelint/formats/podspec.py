@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     Files = Callable[[str], Document | None]
     Started = Callable[[Node, Mapping[str, Fact[str]]], Sequence[Program] | None]
 
-_SERVING = frozenset(("Deployment", "StatefulSet", "ReplicaSet", "Pod"))
+_SERVING = frozenset(("Deployment", "StatefulSet", "ReplicaSet", "Pod", "LeaderWorkerSet"))
 PATCHED = "this file is a patch or base that another file completes"
 _BUILT = "lint the built manifest, as kustomize build prints it"
 
@@ -216,7 +216,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
         facts["accelerator"] = Fact.unknown("accelerator.name", "the container asks for a part of a GPU's memory")
     elif (accelerator := scheduling.accelerator(document, pod.node)) is not None:
         facts["accelerator"] = accelerator
-    stated = Origin(OriginKind.FILE, command.launcher, Place.of(command.document, command.node))
+    stated = Origin(OriginKind.FILE, command.launcher, launched_at(command, image))
     pool = Pool(
         name=name,
         place=place,
@@ -230,6 +230,11 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
     if "nodes" not in facts and (reason := joins_ray(process, variables)):
         pool = pool._replace(nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
     return _without_defaults(pool) if pod.partial and _arguments_elsewhere(node) else pool
+
+
+def launched_at(command: Command, image: Fact[str]) -> Place:
+    """What says that the engine runs: the words that start it, or the image whose entrypoint does."""
+    return image.place if command.launcher == "image" and image.place is not None else command.launch_place
 
 
 def _arguments_elsewhere(container: Node) -> bool:

@@ -56,6 +56,8 @@ def pool(application: Application, surroundings: Surroundings) -> Pool | None:
     facts["model"] = _model(variables)
     facts.update(_arguments(application, engine.name if engine is not None else "", surroundings))
     placement = ray_cluster.place(application.cluster, ray_cluster.world_of(facts))
+    if not placement.nodes.is_known and placement.group is not None and (actor := _actor(application)) is not None:
+        placement = placement._replace(nodes=actor)
     found = ray_cluster.accelerator_of(None, placement.group)
     if found is not None:
         facts["accelerator"] = found
@@ -78,6 +80,21 @@ def pool(application: Application, surroundings: Surroundings) -> Pool | None:
     container = Container(name, document.physical, place, known, image, group.pod(application.owner) if group else None)
     result = Pool(name=name, place=Place.of(document, label), containers=(container,), **placement.facts())
     return result.with_facts(facts)
+
+
+def _actor(application: Application) -> Fact[int] | None:
+    """One node, where the actor of the application's one deployment holds the GPUs of the engine itself; None otherwise.
+
+    An engine over several actors has them in a placement group, and the actor that starts it then asks for no GPU.
+    """
+    listed = application.node.elements_at("deployments")
+    if len(listed) != 1 or listed[0].get("placement_group_bundles") is not None:
+        return None
+    asked = listed[0].get("ray_actor_options", "num_gpus")
+    if not isinstance(asked, ScalarNode) or not asked.text.isdigit() or asked.text == "0":
+        return None
+    origin = Origin(OriginKind.DERIVED, "the actor holds the GPUs itself", Place.of(application.document, asked))
+    return Fact.known("nodes", 1, origin)
 
 
 class _Engine(NamedTuple):

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 _LAUNCHER = "Ray Serve LLM"
+_DEFAULT_ENGINE = "default of Ray Serve LLM for llm_engine"
 _ROLES = (("prefill_config", Role.PREFILL), ("decode_config", Role.DECODE))
 _MOST_AUTO = 100
 _OLDER = ("rayllm", "aviary")  # RayLLM before Ray 2.44, whose models are files
@@ -152,7 +153,10 @@ def _pool(application: Application, config: Node, role: Role, surroundings: Surr
     container = Container(
         _name(label), document.physical, place, name, image, group.pod(application.owner) if group else None, command
     )
-    origin = Origin(OriginKind.FILE, "llm_engine", Place.of(document, config.get("llm_engine") or label))
+    named = config.get("llm_engine")
+    origin = Origin(OriginKind.DEFAULT, _DEFAULT_ENGINE)
+    if named is not None:
+        origin = Origin(OriginKind.FILE, "llm_engine", Place.of(document, named))
     pool = Pool(
         name=_name(label),
         place=Place.of(document, label),
@@ -166,7 +170,7 @@ def _pool(application: Application, config: Node, role: Role, surroundings: Surr
 
 
 def _name(label: Node) -> str:
-    return label.text if isinstance(label, ScalarNode) else "llm"
+    return (label.text if isinstance(label, ScalarNode) else "") or "llm"
 
 
 def _scaled(world: Fact[int], data: Fact[int] | None) -> Fact[int]:
@@ -189,9 +193,9 @@ def _from_file(application: Application, config: ScalarNode, role: Role) -> Pool
         for name in ("version", "model", "replicas_min", "replicas_max", *ARGUMENTS)
     }
     # The only engine that an LLMConfig takes (ray/llm/_internal/serve/configs: class LLMEngine).
-    unknown["engine"] = Fact.known("engine.name", "vllm", Origin(OriginKind.DEFAULT, "default of Ray Serve LLM for llm_engine"))
+    unknown["engine"] = Fact.known("engine.name", "vllm", Origin(OriginKind.DEFAULT, _DEFAULT_ENGINE))
     placement = ray_cluster.place(application.cluster, Fact.unknown("world_size", reason, remedy))
-    title = config.text.rpartition("/")[2].rpartition(".")[0] or config.text
+    title = config.text.rpartition("/")[2].rpartition(".")[0] or config.text or "llm"
     pool = Pool(name=title, place=Place.of(document, config), role=role, **placement.facts())
     found = ray_cluster.accelerator_of(None, placement.group)
     return pool.with_facts({**unknown, **({"accelerator": found} if found is not None else {})})

@@ -35,7 +35,7 @@ _PRODUCT_LABELS = frozenset((
 # Labels whose value names the machine.
 _INSTANCE_LABELS = frozenset(("node.kubernetes.io/instance-type", "beta.kubernetes.io/instance-type"))
 # Labels of other origin count where their value is an accelerator's name; otherwise they say nothing.
-_LOOSE_WORDS = ("gpu", "accelerator")
+_LOOSE_WORDS = ("gpu", "npu", "accelerator")
 
 
 class _Demand(NamedTuple):
@@ -102,10 +102,10 @@ def _allowed(demand: _Demand) -> _Allowed | None:
     text = f"{demand.key}: " + ", ".join(value.text for value in demand.values)
     for value in demand.values:
         matches = _of_instance(value.text) if instance else _of_label(value.text)
-        if not matches and not strict and not instance:
-            return None
         unknown = unknown or ("" if matches else f"{demand.key}: {value.text}")
         found.update((match.name, match) for match in matches)
+    if not found and not strict and not instance:
+        return None
     # What is known of several is judged: an alternative that nobody knows makes the others no better.
     return _Allowed(tuple(found.values()), demand.node, text, "" if found else unknown) if found or unknown else None
 

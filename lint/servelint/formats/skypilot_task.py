@@ -119,17 +119,18 @@ def _wanted(resources: Node | None) -> list[Wanted]:
 
 
 def _named(resources: MappingNode) -> list[Wanted]:
-    node = resources.get("accelerators")
+    key = "accelerators" if resources.get("accelerators") is not None else "gpus"  # its alias (SkyPilot, sky/resources.py)
+    node = resources.get(key)
     if node is None:
         machine = resources.get("instance_type")
         return _of_machine(machine) if isinstance(machine, ScalarNode) else []
     if isinstance(node, MappingNode):  # {H100: 8}, or a set: {H100:8, H200:8}
         return [
-            _spec(f"{name}:{value.text}" if isinstance(value, ScalarNode) and not value.is_null else name, key.resolved)
-            for name, key, value in node.pairs()
+            _spec(f"{name}:{value.text}" if isinstance(value, ScalarNode) and not value.is_null else name, label.resolved)
+            for name, label, value in node.pairs()
         ]
     if isinstance(node, SequenceNode):
-        return [_spec(item.text, item) for item in resources.elements_at("accelerators") if isinstance(item, ScalarNode)]
+        return [_spec(item.text, item) for item in resources.elements_at(key) if isinstance(item, ScalarNode)]
     return [_spec(node.text, node)] if isinstance(node, ScalarNode) and node.text else []
 
 

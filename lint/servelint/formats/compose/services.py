@@ -66,7 +66,13 @@ def _pools(service: Service, needles: Iterable[str], surroundings: Surroundings)
         service.document, service.name, service.node, service.key, image, reference, programs, environment,
         asked.gpus, asked.resource, facts={"replicas_min": replicas, "replicas_max": replicas._replace(name="replicas.max")},
     )  # fmt: skip
-    return launches.pools(launch, surroundings.engines)
+    found = launches.pools(launch, surroundings.engines)
+    if not found and reference:
+        from servelint.formats.compose import own_images  # lazy: most services run an engine's own command, or none
+
+        own_pool = own_images.pool(launch, surroundings.engines)
+        found = [own_pool] if own_pool is not None else []
+    return found
 
 
 def _replicas(service: Service) -> Fact[int]:
