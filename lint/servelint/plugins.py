@@ -15,7 +15,7 @@ import pluggy
 
 from servelint import hooks
 from servelint.errors import UsageError
-from servelint.formats.needles import needle_sets
+from servelint.formats.needles import engines_in
 from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Theme
 from servelint.source.needles import matches
@@ -108,7 +108,6 @@ class Registry:
         # pluggy calls the last registered first; reversed, the built-in ones come first whatever else is installed.
         self.formats: tuple[Format, ...] = tuple(f for part in reversed(manager.hook.servelint_formats()) for f in part)
         self.engines: tuple[Engine, ...] = tuple(e for part in reversed(manager.hook.servelint_engines()) for e in part)
-        self._needles = [(fmt, needle_sets(fmt.needles, self.engines)) for fmt in self.formats]
         self._rules: dict[str, Rule] = {}
         self._of_theme: dict[str, list[Rule]] = {}
         self._chosen_by: Config | None = None
@@ -125,8 +124,8 @@ class Registry:
 
     def formats_for(self, data_lower: bytes) -> list[Format]:
         """The formats that a file with these lower-cased bytes may be of."""
-        known: dict[bytes, bool] = {}
-        return [fmt for fmt, sets in self._needles if matches(data_lower, sets, known)]
+        known = engines_in(data_lower, self.engines)
+        return [fmt for fmt in self.formats if matches(data_lower, fmt.needles, known)]
 
     def engines_for(self, data_lower: bytes) -> tuple[Engine, ...]:
         """The engines to ask about such a file: those that are described, which formats may imply, and others that it names."""

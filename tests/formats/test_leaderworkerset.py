@@ -12,7 +12,7 @@ from servelint.deployment import Deployment, Pool, Role
 from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
 from servelint.formats.leaderworkerset import LeaderWorkerSet
-from servelint.formats.needles import NEEDLES, needle_sets
+from servelint.formats.needles import NEEDLES, engines_in
 from servelint.source.needles import matches
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -170,4 +170,5 @@ def test_a_patch_of_a_set() -> None:
 
 def test_needles_match_our_fixtures() -> None:
     for path in FIXTURES.glob("lws-*.yaml"):
-        assert matches(path.read_bytes().lower(), needle_sets(NEEDLES["leaderworkerset"], servelint_engines())), path.name
+        data = path.read_bytes().lower()
+        assert matches(data, NEEDLES["leaderworkerset"], engines_in(data, servelint_engines())), path.name

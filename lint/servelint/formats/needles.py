@@ -57,14 +57,6 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
 }
 
 
-def needle_sets(needles_of_format: Iterable[tuple[bytes, ...]], engines: Iterable[Engine]) -> list[tuple[bytes, ...]]:
-    """The needle sets of a format, one for each engine's needle where a set asks for any engine's."""
-    sets = []
-    known = [needle for engine in engines for needle in engine.needles]
-    for needles in needles_of_format:
-        if ENGINE in needles:
-            rest = tuple(needle for needle in needles if needle != ENGINE)
-            sets += [(*rest, needle) for needle in known]
-        else:
-            sets.append(needles)
-    return sets
+def engines_in(data_lower: bytes, engines: Iterable[Engine]) -> dict[bytes, bool]:
+    """Whether any engine's needle occurs in a file with these lower-cased bytes: what :data:`ENGINE` stands for there."""
+    return {ENGINE: any(needle in data_lower for engine in engines for needle in engine.needles)}
