@@ -178,17 +178,22 @@ def runs_on_cpus(container: Container) -> bool:
         return False
     device = container.command.last("--device") if container.command is not None else None
     named = device is not None and device.value == "cpu"
-    return bool(words & _CPU_WORDS) or "VLLM_CPU_KVCACHE_SPACE" in set(container.environment) or named
+    return bool(words & _CPU_WORDS) or container.variable("VLLM_CPU_KVCACHE_SPACE") is not None or named
 
 
 def _number(container: Container, variable: str) -> float | None:
     """The number that a variable of the container is set to; None where it is not set, or not a number."""
-    if variable not in set(container.environment):
-        return None
+    fact = container.variable(variable)
+    return _finite(fact.get("")) if fact is not None else None
+
+
+def _finite(text: str) -> float | None:
+    """The number that ``text`` is; None for what is none, and for those that no memory has."""
     try:
-        return float(str(container.environment[variable].get("")))
+        value = float(text)
     except ValueError:
         return None
+    return value if abs(value) < float("inf") else None
 
 
 @rule(
@@ -257,10 +262,8 @@ def held(case: PoolCase, container: Container) -> list[Held]:
         argument = command.last(flag) if command is not None else None
         if command is None or argument is None or argument.value is None or argument.value_is_unknown:
             return None
-        try:
-            return float(argument.value), command.place_of(argument)
-        except ValueError:
-            return None
+        value = _finite(argument.value)
+        return (value, command.place_of(argument)) if value is not None else None
 
     per_rank: list[tuple[str, float, Place | None, float]] = []
     offload = option("--cpu-offload-gb")
@@ -306,8 +309,8 @@ def _ranks(case: PoolCase) -> int:
 
 
 def _keeps_locally(container: Container) -> bool:
-    stated = container.environment["LMCACHE_LOCAL_CPU"].get("") if "LMCACHE_LOCAL_CPU" in set(container.environment) else "true"
-    return str(stated).lower() in ("true", "1", "yes")
+    fact = container.variable("LMCACHE_LOCAL_CPU")
+    return fact is None or fact.get("").lower() in ("true", "1", "yes")
 
 
 def _swap_space(pool: Pool, container: Container) -> float | None:
@@ -318,10 +321,7 @@ def _swap_space(pool: Pool, container: Container) -> float | None:
     argument = container.command.last("--swap-space")
     table = container.command.table.flag("--swap-space")
     text = argument.value if argument is not None else table.default_at(version) if table is not None else None
-    try:
-        return float(text or "")
-    except ValueError:
-        return None
+    return _finite(text or "")
 
 
 def _raised(limit: Size, wanted: float) -> Proposal:

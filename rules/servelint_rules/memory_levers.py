@@ -292,6 +292,8 @@ def mm_cache_reserve(case: PoolCase) -> Iterator[Verdict]:
             each = float(argument.value)
         except ValueError:
             continue
+        if not 0 < each < float("inf"):
+            continue
         processes = count + pool.data.get(1)
         total = each * processes * GIB
         limit = memory_limit(container)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -100,15 +101,19 @@ def facts(deployments: tuple[Deployment, ...]) -> dict[str, Any]:
     }
 
 
+def dumped(table: dict[str, Any]) -> str:
+    """One fact on a line, so that a difference can be read."""
+    text = json.dumps(table, indent=1, sort_keys=True)
+    return re.sub(r"\[\s+(\"(?:[^\"\\]|\\.)*\"),\s+(\"(?:[^\"\\]|\\.)*\")\s+\]", r"[\1, \2]", text) + "\n"
+
+
 @pytest.mark.parametrize("group", GROUPS)
 def test_the_facts_of_the_shipped_manifests(group: str, read: dict[str, dict[str, tuple[Deployment, ...]]]) -> None:
     found = {name: facts(deployments) for name, deployments in read[group].items()}
     table = json.loads(TABLE.read_text(encoding="utf-8")) if TABLE.exists() else {}
     if os.environ.get("SERVELINT_UPDATE_FACTS"):
         table[group] = found
-        TABLE.write_text(
-            json.dumps({g: table[g] for g in GROUPS if g in table}, indent=1, sort_keys=True) + "\n", encoding="utf-8"
-        )
+        TABLE.write_text(dumped({g: table[g] for g in GROUPS if g in table}), encoding="utf-8")
     assert found == table[group]
 
 
