@@ -277,7 +277,8 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
 
     Options that stand twice on one command line, under the same name or under two of its names (`-tp 2 …
     --tensor-parallel-size 4`). Options that collect what each occurrence says, keys set one by one
-    (`--compilation-config.level`), and a command line that overrides a configuration file are left out.
+    (`--compilation-config.level`), a command line that overrides a configuration file, and an object that overrides what its
+    runtime gives are left out.
 
     ## Why it matters
 
@@ -307,7 +308,9 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
         if argument.flag is None or collects:
             continue
         winner = winners.setdefault(argument.name, argument)
-        if winner is not argument and is_written(argument):
+        # What a runtime or a base gives, an object that uses it may give anew: that is what it is for.
+        overrides = argument.document is not winner.document and command.table.parser != "clap"
+        if winner is not argument and is_written(argument) and not overrides:
             yield _given_twice(command, argument, winner)
 
 
