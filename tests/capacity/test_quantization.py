@@ -7,7 +7,7 @@ import pytest
 from servelint.capacity.ignored import Ignored
 from servelint.capacity.quantization import dtype_bytes, quantization_of
 from servelint.capacity.tensors import Part
-from servelint.catalogue import models
+from servelint.catalogue import accelerators, models
 from servelint.facts import Fact, UnknownFact
 
 if TYPE_CHECKING:
@@ -151,3 +151,26 @@ def test_dtypes(pool: Callable[..., Pool], architecture: Callable[..., Architect
         dtype_bytes(pool(engine="generic", architecture=architecture()))
     with pytest.raises(UnknownFact, match="quux"):
         dtype_bytes(pool(dtype="quux"))
+
+
+@pytest.mark.parametrize(
+    ("engine", "version", "device", "mid", "high"),
+    [
+        ("sglang", "0.5.12", "H200-SXM5-141GB", 0.65625, 0.65625),
+        ("sglang", "0.5.12", "B200", 0.53125, 0.65625),
+        ("sglang", None, "H200-SXM5-141GB", 0.53125, 0.65625),
+        ("sglang", "0.5.16", "H200-SXM5-141GB", 0.53125, 0.53125),
+        ("vllm", "0.22.1", "H200-SXM5-141GB", 0.53125, 0.53125),
+    ],
+)
+def test_scales_that_sglang_keeps_twice(
+    pool: Callable[..., Pool], engine: str, version: str | None, device: str, mid: float, high: float
+) -> None:
+    accelerator = accelerators.find(device)
+    assert accelerator is not None
+    stated = {"engine": engine, "architecture": "deepseek-ai/DeepSeek-V4-Pro", "accelerator": accelerator}
+    made = pool(**stated, **({"version": version} if version else {}))
+    found = quantization_of(made, made.architecture.value)
+    assert found is not None
+    assert found.experts is not None
+    assert (found.experts.bytes.mid, found.experts.bytes.high) == (mid, high)

@@ -57,7 +57,7 @@ def test_every_entry_loads_with_its_sources() -> None:
     names = models.names()
     assert names == sorted(names, key=str.lower)
     assert {"Qwen/Qwen3-8B", "THUDM/GLM-4.5", "gpt2"} <= set(names)
-    assert len(names) == len(set(names)) == 928
+    assert len(names) == len(set(names)) == 975
     for name in names:
         entry = models.entry(name)
         assert entry is not None
@@ -157,8 +157,9 @@ def test_quantization_kept_beside_the_configuration() -> None:
         ("Qwen/Qwen3-8B", False, False, False),  # the whole file has none
         ("Qwen/Qwen3-235B-A22B-FP8", False, False, True),  # read
         ("Qwen/Qwen3-8B-AWQ", True, False, True),  # as a sibling's
-        ("moonshotai/Kimi-K2.6", False, True, False),  # natively int4, not in what was read
-        ("MiniMaxAI/MiniMax-M2", False, True, False),  # natively fp8, not in what was read
+        ("inclusionAI/Ling-mini-2.0", False, True, False),  # a family released in both, not in what was read
+        ("moonshotai/Kimi-K2.6", False, False, True),  # natively int4, added from another source
+        ("MiniMaxAI/MiniMax-M2", False, False, True),  # natively fp8, added from its config.json
         ("google/gemma-4-31B-it", False, False, False),  # the weight files hold two bytes for each parameter
         ("01-ai/Yi-1.5-34B", False, False, False),  # the stored elements are exactly the parameters
     ],
@@ -210,7 +211,6 @@ def test_which_figure_is_the_size(model: str, parameters: float | None) -> None:
 @pytest.mark.parametrize(
     ("model", "reason", "parameters"),
     [
-        ("mistralai/Magistral-Small-2506", "recalled", None),
         ("deepseek-ai/DeepSeek-V4-Flash-Base", "2.6% off", None),
         ("deepseek-ai/DeepSeek-V4-Pro-Base", "1.7% off", None),
         ("zai-org/AutoGLM-Phone-9B", "9.5% off", None),

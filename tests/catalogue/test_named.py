@@ -23,6 +23,8 @@ from servelint.catalogue import models, named
         ("unsloth/Qwen3-14B-unsloth-bnb-4bit", "Qwen/Qwen3-14B", {"quant_method": "bitsandbytes"}),
         ("someone/Qwen3-14B-int4-AutoRound", "Qwen/Qwen3-14B", {"quant_method": "auto-round"}),
         ("someone/Qwen3-14B_FP8_block", "Qwen/Qwen3-14B", {"strategy": "block"}),
+        ("someone/Qwen3-14B-AutoFP8", "Qwen/Qwen3-14B", {"quant_method": "fp8"}),
+        ("someone/Qwen3.6-27B-NVFP4", "Qwen/Qwen3.6-27B", {"quant_algo": "NVFP4"}),  # not as nvidia's: recipes differ
     ],
 )
 def test_a_base_and_a_quantization(model_id: str, base: str, quantization: dict[str, Any]) -> None:
@@ -48,6 +50,9 @@ def test_a_base_and_a_quantization(model_id: str, base: str, quantization: dict[
         ("meta-llama/Llama-2-7b", "meta-llama/Llama-2-7b-hf"),
         ("meta-llama/Llama-3.2-11B-Vision", "meta-llama/Llama-3.2-11B-Vision-Instruct"),
         ("mirror/Llama-3.1-8B-Instruct-bf16", "meta-llama/Llama-3.1-8B-Instruct"),
+        ("deepseek-ai/DeepSeek-V2.5-1210", "deepseek-ai/DeepSeek-V2.5"),  # a later release
+        ("deepseek-ai/DeepSeek-V3.1-Terminus", "deepseek-ai/DeepSeek-V3.1"),
+        ("moonshotai/Kimi-VL-A3B-Thinking-2506", "moonshotai/Kimi-VL-A3B-Instruct"),
     ],
 )
 def test_a_mirror_or_a_sibling(model_id: str, same: str) -> None:
@@ -64,6 +69,7 @@ def test_a_mirror_or_a_sibling(model_id: str, same: str) -> None:
     [
         "someone/Qwen3-14B-GGUF", "someone/Qwen3-14B-pruned", "someone/Qwen3-14B-AWQ-FP8", "someone/merge-of-Qwen3-14B", "a/b",
         "someone/FP8", "someone/-AWQ", "someone/Qwen3-14B-abliterated-v2", "qwen3-14b", "/models/Qwen3-14B", "someone/Qwen3-15B-AWQ",
+        "someone/Qwen3-14B-12345", "mistralai/Magistral-Small-2508",
     ],
 )  # fmt: skip
 def test_names_that_say_more_or_nothing(model_id: str) -> None:

@@ -212,10 +212,12 @@ def test_layers_nobody_names_are_not_counted_as_attention(lint: Callable[..., Re
     assert any("MEM402" in item.codes and item.fact == "model.architecture.layer_types" for item in report.not_checked)
 
 
-def test_a_checkpoint_too_small_for_16_bits_is_not_counted_at_16(lint: Callable[..., Report]) -> None:
+def test_a_checkpoint_released_in_4_bits_is_not_counted_at_16(lint: Callable[..., Report]) -> None:
+    """Four bits and what is left of 16 are about 72 GiB on each of 8, which the 71 of an H100's share may not hold."""
     report = lint("--model=moonshotai/Kimi-K2.6", "--tensor-parallel-size=8", gpus=8)
-    assert not of(report, "MEM401")
-    assert any("MEM401" in item.codes and item.fact == "model.quantization" for item in report.not_checked)
+    (finding,) = of(report, "MEM401")
+    assert finding.severity is Severity.WARNING
+    assert not of(lint("--model=moonshotai/Kimi-K2.6", "--tensor-parallel-size=16", gpus=16), "MEM401")
 
 
 # -- pipeline

@@ -3,7 +3,8 @@
 A row with ``add`` gives an id that is there what its row does not say; nothing that is said is replaced. A row with ``like`` is
 an id shaped like another, by the evidence in ``source``; ``instead`` replaces what is
 wrong there, and says ``why``. Derived rows also take from their base the fields of attention that
-the facts did not copy, since a model with the same layers, heads and sizes of the same type has the same windows.
+the facts did not copy, since a model with the same layers, heads and sizes of the same type has the same windows; a quantized
+copy takes its context and rotary embedding too, which quantizing does not change.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 _FILE = Path(__file__).with_name("additions.jsonl")
 # What decides which layers see everything; the same for all members of one shape.
 _ATTENTION = ("sliding_window", "layer_types", "layer_types_pattern", "layer_types_counts", "sliding_window_pattern", "vision")
+_POSITIONS = ("max_position_embeddings", "rope_scaling", "rope_parameters", "rope_theta", "partial_rotary_factor", "rotary_dim")
 _OF_THE_BASE = frozenset({"id", "aliases", "completeness", "derived_from", "derivation", "params_hf", "params_published", "note"})
 _COUNTS = frozenset({"params_formula", "params_meta_device"})  # of a base without the tower that the addition states
 _SIZES = frozenset({"checkpoint_file_bytes", "checkpoint_check_pct_vs_2bytes", "quantization_config", "hf_quant_config"})
@@ -80,4 +82,14 @@ def _with_attention(row: dict[str, Any], by_id: dict[str, dict[str, Any]]) -> di
     base = by_id.get(row.get("derived_from", ""))
     if base is None or row.get("derivation") == "recalled" or base.get("model_type") != row.get("model_type"):
         return row
-    return {**{name: base[name] for name in _ATTENTION if name in base and row.get(name) is None}, **row}
+    copied = _ATTENTION + (_POSITIONS if _is_quantized_copy(row, base) else ())
+    more = {name: base[name] for name in copied if base.get(name) is not None and row.get(name) is None}
+    if "max_position_embeddings" in more:
+        more["max_position_embeddings_source"] = f"that of {base['id']}, which this is a quantization of"
+    return {**row, **more}
+
+
+def _is_quantized_copy(row: dict[str, Any], base: dict[str, Any]) -> bool:
+    return row["derivation"].startswith("by name") or (
+        bool(row.get("quantization_config_inferred")) and not base.get("quantization_config_inferred")
+    )

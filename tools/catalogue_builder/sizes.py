@@ -38,7 +38,11 @@ _SETTLED: dict[str, tuple[str, str]] = {
     ),
     "Skywork/Skywork-Reward-Llama-3.1-8B-v0.2": ("meta", "a classification class without LM head"),
     **dict.fromkeys(
-        ("mistralai/Mistral-Small-3.1-24B-Instruct-2503", "mistralai/Mistral-Small-3.2-24B-Instruct-2506"),
+        (
+            "mistralai/Mistral-Small-3.1-24B-Instruct-2503",
+            "mistralai/Mistral-Small-3.2-24B-Instruct-2506",
+            "mistralai/Magistral-Small-2509",
+        ),
         ("formula", "the class ties the head by default, the checkpoint does not"),
     ),
 }

@@ -85,7 +85,8 @@ def _margins(rows: list[Row], what: str) -> int:
 
 
 def _memory(options: argparse.Namespace) -> int:
-    from tools.score.memory import report, score
+    from tools.score.memory import score
+    from tools.score.memory_report import report
     from tools.score.rows import read
 
     rows = []

@@ -13,7 +13,7 @@ from servelint.capacity import shape
 from servelint.capacity.accounting import is_measured_device
 from servelint.capacity.kv_cache import kv_cache_of
 from servelint.capacity.layout import layout_of
-from servelint.capacity.limits import device_bytes
+from servelint.capacity.limits import device_bytes, step_limits
 from servelint.capacity.memory import MemoryBudget, in_flight_tokens, memory_of
 from servelint.capacity.regimes import regimes_of
 from servelint.capacity.weights import weights_of
@@ -124,7 +124,7 @@ class Score(NamedTuple):
             "lengths": len(brackets), "bracketed": sum(map(bool, brackets)),
         }  # fmt: skip
         for regime in self.regimes:
-            result[regime] = {term: _figures(votes) for term, votes in self.group(regime).items() if votes}
+            result[regime] = {term: figures(votes) for term, votes in self.group(regime).items() if votes}
         return result
 
 
@@ -144,10 +144,19 @@ def _compare(row: Row, budget: MemoryBudget, first_stage: Estimate) -> dict[str,
         # What documents call graphs is a change of free memory, which may be negative.
         if said.get(field) is not None and (term != "graphs" or said.get("confidence") not in {"doc", "author_table"})
     }
+    if _of_another_rank(row, budget):
+        terms = {name: term for name, term in terms.items() if name in {"weights", "non_torch"}}
     if said.get("kv_tokens"):
         page = budget.cache.block_size * budget.cache.context_ranks
         terms["kv_tokens"] = Compared(budget.kv_tokens, float(said["kv_tokens"]), page + 0.001 * said["kv_tokens"])
     return terms
+
+
+def _of_another_rank(row: Row, budget: MemoryBudget) -> bool:
+    """Whether V0's lines are of a rank that does not sample: its pool is larger than the blocks that all ranks have."""
+    tokens, pool = row.said.get("kv_tokens"), row.said.get("available_kv_gib")
+    early = row.version is not None and row.version < (0, 8, 0)
+    return bool(early and tokens and pool) and tokens * budget.cache.bytes_per_token < 0.97 * pool * GIB
 
 
 _DIVISIBILITY = ("divisible by",)
@@ -199,6 +208,25 @@ def _more_than_there_is(row: Row, weights: Estimate) -> str:
     return "its pool and weights are more than the device holds" if more else ""
 
 
+def _another_step(row: Row) -> str:
+    """A row that states no step, and whose request needs what only another than the API server's default explains.
+
+    ``LLM(…)`` takes twice as many tokens a step; windowed layers keep room for them.
+    """
+    said, pool = row.said, row.pool
+    needed, longest = said.get("kv_needed_gib"), said.get("max_model_len")
+    if not needed or not longest or said.get("max_num_batched_tokens") or pool is None or row.accelerator is None:
+        return ""
+    layout, kinds = layout_of(pool), shape.layer_kinds(pool.architecture.value)
+    tokens = int(step_limits(pool, row.accelerator)[0].mid)
+
+    def need(step: int) -> float:
+        return kv_cache_of(pool, layout, kinds, in_flight_tokens(pool, layout, step), last=True).request_bytes(longest) / GIB
+
+    off = abs(need(tokens) / needed - 1) > 0.05 and abs(need(2 * tokens) / needed - 1) < 0.01
+    return "its request is that of a step twice the API server's, which it does not state" if off else ""
+
+
 def _score_row(row: Row, verdict: Verdict) -> Scored:
     regime = regimes_of(row.version)[0].name if row.version else "unknown version"
     if row.said.get("engine") != "vllm":
@@ -219,7 +247,8 @@ def _score_row(row: Row, verdict: Verdict) -> Scored:
     except UnknownFact as unknown:
         return Scored(row, regime, {}, None, verdict, str(unknown))
     measured = is_measured_device(row.accelerator, device_bytes(row.accelerator))
-    return Scored(row, regime, terms, budget, verdict, "", measured, request, _more_than_there_is(row, weights.largest))
+    doubt = _more_than_there_is(row, weights.largest) or _another_step(row)
+    return Scored(row, regime, terms, budget, verdict, "", measured, request, doubt)
 
 
 def score(rows: list[Row], *, leave_one_out: bool = True) -> Score:
@@ -240,7 +269,7 @@ def score(rows: list[Row], *, leave_one_out: bool = True) -> Score:
     return Score(result, skipped)
 
 
-def _figures(votes: list[list[Compared]]) -> dict[str, float]:
+def figures(votes: list[list[Compared]]) -> dict[str, float]:
     """Median and 90th percentile of the absolute error, mean error, share inside the interval, median width in GiB or tokens."""
     errors = sorted(median(abs(c.error) for c in vote) for vote in votes)
     signed = [median(c.error for c in vote) for vote in votes]
@@ -254,79 +283,3 @@ def _figures(votes: list[list[Compared]]) -> dict[str, float]:
         "inside": sum(inside) / len(inside),
         "median_width": width,
     }
-
-
-def _table(title: str, groups: dict[str, list[list[Compared]]]) -> list[str]:
-    if not any(groups.values()):
-        return [f"{title}: none"]
-    lines = [title, f"  {'term':12}{'votes':>6}{'median':>9}{'p90':>9}{'mean':>9}{'inside':>8}{'width':>12}"]
-    for term, votes in groups.items():
-        if not votes:
-            continue
-        f = _figures(votes)
-        width = f"{f['median_width']:.0f}" if term == "kv_tokens" else f"{f['median_width'] / GIB:.2f} GiB"
-        errors = f"{f['median_error']:>9.2%}{f['p90_error']:>9.2%}{f['mean_error']:>+9.2%}"
-        lines.append(f"  {term:12}{f['votes']:>6.0f}{errors}{f['inside']:>8.0%}{width:>12}")
-    return lines
-
-
-def _small_pools(result: Score, regime: str) -> dict[str, list[list[Compared]]]:
-    votes: dict[tuple[object, ...], list[Compared]] = {}
-    for one in result.scored:
-        pool = one.terms.get("kv_pool")
-        if one.regime == regime and one.complete and pool is not None and pool.measured < SMALL_POOL:
-            votes.setdefault(one.row.vote, []).append(pool)
-    return {"kv_pool": list(votes.values())}
-
-
-def _shown(one: Scored) -> str:
-    said = one.row.said
-    head = f"{one.regime:16} {str(said.get('model'))[-40:]:40} tp{said.get('tp')} pp{said.get('pp')}"
-    if one.unknown:
-        return f"{head} not scored: {one.unknown}"
-    cells = []
-    for term, c in one.terms.items():
-        unit = 1.0 if term == "kv_tokens" else GIB
-        digits = 0 if term == "kv_tokens" else 2
-        mark = "" if c.inside else " OUT"
-        cells.append(f"{term} {c.predicted.mid / unit:.{digits}f}/{c.measured / unit:.{digits}f} ({c.error:+.2%}){mark}")
-    if one.request is not None:
-        r = one.request
-        cells.append(f"request {r.predicted_need:.2f}/{r.needed} GiB, longest {r.predicted_longest}/{r.longest}")
-    verdict = " ".join((*one.verdict.errors, *(code.lower() for code in one.verdict.warnings))) or "nothing found"
-    doubt = one.row.doubt or one.doubt
-    return f"{head} {'; '.join(cells)} [{verdict}; {said.get('outcome')}]{f' ({doubt})' if doubt else ''}"
-
-
-def report(result: Score, *, every_row: bool = False) -> str:
-    """The score for people."""
-    lines = [f"{len(result.scored)} rows scored, {len(result.skipped)} skipped:"]
-    reasons: dict[str, int] = {}
-    for row in result.skipped:
-        reasons[row.skip] = reasons.get(row.skip, 0) + 1
-    lines += [f"  {count:4} {reason}" for reason, count in sorted(reasons.items(), key=lambda item: -item[1])]
-    if every_row:
-        lines += ["", *(_shown(one) for one in result.scored)]
-    for regime in result.regimes:
-        lines += ["", *_table(f"{regime} (complete configurations, one vote each)", result.group(regime))]
-        small = _small_pools(result, regime)
-        if small["kv_pool"]:
-            lines += _table("  of these, pools under 10 GiB", small)[2:]
-    said = result.summary()["requests"]
-    lengths = f"{said['bracketed']} of {said['lengths']} lengths bracketed"
-    lines += ["", f"one request: {said['needs']} needs, median error {said['median_need_error']:.2%}; {lengths}"]
-    lines += ["", "what the rules say of the same configurations as manifests:"]
-    counts: dict[tuple[str, str], int] = {}
-    for one in result.scored:
-        found = "error" if one.verdict.errors else "warning" if one.verdict.warnings else "nothing"
-        key = (str(one.row.said.get("outcome")), found)
-        counts[key] = counts.get(key, 0) + 1
-    lines += [f"  {outcome:14} {found:8} {count}" for (outcome, found), count in sorted(counts.items())]
-    failures = result.failures()
-    missed = [one for one in failures if not one.verdict.fault]
-    lines.append(f"failures of a known configuration: {len(failures)}, found {len(failures) - len(missed)}")
-    lines += [f"  missed: {one.row.id}: {str(one.row.said.get('error_text'))[:90]}" for one in missed]
-    wrong = result.false_errors()
-    lines.append(f"false errors (an error on a row that started): {len(wrong)}")
-    lines += [f"  {one.row.id}: {' '.join(one.verdict.errors)}" for one in wrong]
-    return "\n".join(lines)

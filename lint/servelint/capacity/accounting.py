@@ -13,6 +13,7 @@ from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.step import GIB
 from servelint.capacity.tensors import Shards
 from servelint.estimate import Estimate
+from servelint.facts import UnknownFact
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout
@@ -76,17 +77,33 @@ def _share(device: Estimate, shares: tuple[float, ...]) -> Estimate:
     return hull([device.times(share) for share in shares])
 
 
+# GiB a layer for the 51 default sizes: what each kind of layer launches is kept once for every size. Of dense layers; what latent
+# attention (Kimi-VL, 27 layers: 1.50 GiB at TP 1, 1.26 at TP 2) and experts (Qwen3-30B-A3B, 48: 1.41 and 1.26; Mixtral, 32: 0.93)
+# launch more.
+_GRAPH_LAYER, _GRAPH_LATENT, _GRAPH_EXPERTS = 0.018, 0.0175, 0.0035
+
+
 def graph_bytes(pool: Pool, layers: int, sequences: Estimate) -> Estimate:
     """CUDA graphs that vLLM captures.
 
-    0.51-1.85 GiB measured on H100 for the 51 default sizes (up to 512), about 0.32 + 0.018 GiB per layer; they share most of
-    their memory, so few sizes take less than in proportion: 0.09-0.4 GiB for one to four sequences.
+    0.51-1.85 GiB measured on H100 for the 51 default sizes (up to 512), about 0.32 + 0.018 GiB per dense layer; they share most
+    of their memory, so few sizes take less than in proportion: 0.09-0.4 GiB for one to four sequences. vLLM's own estimate is
+    the first capture and at least 1 MiB for each further one (``profile_cudagraph_memory`` of 0.19.1). gpt-oss takes more than
+    this: 1.84 GiB, of which 0.6 are tensors of its experts.
     """
     if pool.enforce_eager.get(False):
         return Estimate.exact(0.0)
     largest = min(2 * sequences.mid, 512)
     sizes = min(largest, 256) // 8 + max(0.0, largest - 256) // 16 + 3
-    middle = (0.32 + 0.018 * layers) * max(0.15, sizes / 51)
+    each = _GRAPH_LAYER
+    try:
+        kinds = shape.layer_kinds(pool.architecture.value)
+    except UnknownFact:
+        kinds = ()
+    if kinds:
+        each += _GRAPH_LATENT * sum(kind.mixer == shape.MLA for kind in kinds) / len(kinds)
+        each += _GRAPH_EXPERTS * sum(kind.mlp == shape.MOE for kind in kinds) / len(kinds)
+    middle = (0.32 + each * layers) * max(0.15, sizes / 51)
     return _gib(0.4 * middle, middle, max(1.6 * middle, min(1.9, 1.9 * max(0.25, sizes / 51))))
 
 
@@ -121,7 +138,7 @@ _FUSED_REDUCE = frozenset({(9, 0), (10, 0), (10, 3)})
 
 def _non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version: Version | None) -> Estimate:
     grouped = layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1)
-    if grouped and accelerator.compute_capability not in _FUSED_REDUCE:
+    if grouped and regime.name != "V0" and accelerator.compute_capability not in _FUSED_REDUCE:
         # 0.55 GiB in vLLM 0.11; 0.75 with 0.27 on two RTX 5090 (noonghunna/club-3090 issue 1087).
         return Estimate(regime.grouped.low, 0.6 * GIB, min(max(1.8 * GIB, regime.grouped.low), regime.grouped.high))
     if layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1):

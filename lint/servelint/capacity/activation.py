@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _COPIES = 4.3  # hidden-sized tensors alive at the widest point of a layer: CodeLlama-7B 0.77 GiB, Granite-8B 0.85, vLLM 0.19
 
 
-def _widest(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
+def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copies: float = _COPIES) -> float:
     """Bytes of the widest point of a dense layer: gate, up and their product, or the heads, beside the hidden states."""
     hidden = shape.hidden_size(a)
     widths: list[float] = []
@@ -33,7 +33,7 @@ def _widest(a: Architecture, shards: Shards, tokens: float, element: float) -> f
         widths.append(shape.heads(a) * per_head / shards.attention)
     widths.append(2 * shape.heads(a) * shape.head_dim(a) / shards.attention)
     streams = max(1, a.number("hc_mult", 1))  # residual streams (DeepSeek V4)
-    return tokens * element * (max(widths) + _COPIES * hidden * streams)
+    return tokens * element * (max(widths) + copies * hidden * streams)
 
 
 def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
@@ -83,7 +83,7 @@ def image_states_bytes(a: Architecture, sequences: float, element: float) -> flo
 
     The profiling run sees ``max_num_seqs`` images of 4 tiles and 1601 patches: the tower's last and five earlier states, stacked
     and joined, and their projection (``vllm/model_executor/models/mllama.py`` 0.6). 36.63 GiB were logged for 128 sequences,
-    of which this explains 29.7 (vllm-project/vllm pull request 12126).
+    of which this explains 29.7 and a step of 65536 tokens the rest (vllm-project/vllm pull request 12126).
     """
     if shape.family(a) != "mllama":
         return 0.0
@@ -120,7 +120,7 @@ def profiled_peak(
         received = 0.0 if first else 2 * count * shape.hidden_size(a) * element
         sampled = states + (logit + element) * rows * sampling if last else 0.0
         scale = (spread[0], 1.0, spread[1])[which]
-        forward = scale * _widest(a, shards, count, element)
+        forward = scale * _widest(a, shards, count, element, regime.copies or _COPIES)
         chunk = latent_chunk_bytes(a, shards, rows, longest, element)
         if regime.graphs_inside and which == 0:
             chunk = 0.0  # Model Runner V2 profiles without attention

@@ -95,7 +95,7 @@ def _requests(layout: Layout, pool: Pool) -> tuple[Step, ...]:
     if layout.naive_product != layout.world_size:
         steps.append(Step("not", "the product of all degrees", (), str(layout.naive_product)))
     if pool.replicas_max.is_known:
-        steps.append(Step("GPUs in all", "replicas × GPUs of one", (f"{pool.replicas_max.value} replicas",),
+        steps.append(Step("GPUs in all", "replicas × GPUs of one", (f"replicas {pool.replicas_max.value}",),
                           str(pool.replicas_max.value * layout.world_size)))  # fmt: skip
     return tuple(steps)
 

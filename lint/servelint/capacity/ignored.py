@@ -91,3 +91,16 @@ class Ignored:
                 except re.error:
                     continue
         return False
+
+
+_LATENT = ("self_attn.q_a_proj", "self_attn.q_b_proj", "self_attn.kv_a_proj", "self_attn.kv_b_proj")
+
+
+def kept_by_nvfp4(name: str, plain: float) -> float:
+    """Bytes per parameter below which NVFP4 recipes do not go, 0 for modules that they quantize; of names alone.
+
+    Latent attention's projections are in the exclude list of every such checkpoint that was read (nvidia/DeepSeek-V3.1-NVFP4,
+    -V3.2, GLM-5, GLM-5.1, Kimi-K2.5, Kimi-K2.6). Linear attention is in nvidia/Qwen3.5-122B-A10B-NVFP4's, lokeshe09's and
+    PassingByPixels' Qwen3.8-27B-NVFP4, in 8 bits in nvidia/Qwen3.6-27B-NVFP4 and kelnei's, in 4 in CodeMan62's: 8 is the middle.
+    """
+    return plain if name.startswith(_LATENT) else min(plain, 1.0) if name.startswith("linear_attn.") else 0.0

@@ -252,7 +252,7 @@ def latency_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> Latency:
     peak = peak_flops(pool, accelerator, True)
     tpot_bound = max(moved / (world * bandwidth(accelerator)), counted / (world * peak)) / ahead
     queue_bound = bool(count and admitted is not None and count > admitted.mid)
-    arithmetic = f"{prompt_flops(pool, works[0], tokens):.3g} FLOP for {tokens} tokens"
+    arithmetic = f"{prompt_flops(pool, works[0], tokens) / 1e12:.3g} TFLOP for {tokens} tokens"
     labels, gpus, batched = tuple(w.label for w in works), (f"{world} GPUs",), (f"batch {rows[0]}", f"context {context}")
     steps = (
         Step("prefill arithmetic", "2 × active parameters × tokens + attention", labels, arithmetic),

@@ -44,11 +44,12 @@ def version_of(pool: Pool) -> Version | None:
 
 
 def _whole_prompts(pool: Pool) -> bool:
-    """V0 cut prompts into chunks only beyond 32768 tokens of context (``vllm/engine/arg_utils.py`` 0.6): a step was a whole
-    prompt, so its activations grew with ``max_model_len`` (vllm-project/vllm issue 10517)."""
+    """V0 cut prompts into chunks only beyond 32768 tokens of context and never of multimodal models (``vllm/engine/arg_utils.py``
+    0.6): a step was a whole prompt, so its activations grew with ``max_model_len`` (vllm-project/vllm issue 10517)."""
     version = version_of(pool)
-    early = version is not None and version < (0, 8, 0)
-    return early and pool.max_model_len.is_known and pool.max_model_len.value <= 32768
+    if version is None or version >= (0, 8, 0) or not pool.max_model_len.is_known:
+        return False
+    return pool.max_model_len.value <= 32768 or (pool.architecture.is_known and bool(pool.architecture.value.vision))
 
 
 def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimate]:

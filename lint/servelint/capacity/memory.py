@@ -122,9 +122,8 @@ def _blocks(stage: _Stage) -> float:
     """How much a stage's pool holds: blocks, which is what the engine takes the minimum of over its stages."""
     if not stage.cache.groups:
         return float("inf")
-    return stage.terms.pool.mid / (
-        stage.cache.groups[0].page_bytes if stage.cache.paged else max(stage.cache.bytes_per_token, 1e-9)
-    )
+    size = stage.cache.groups[0].page_bytes if stage.cache.paged else stage.cache.bytes_per_token
+    return stage.terms.pool.mid / max(size, 1e-9)
 
 
 def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBudget:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.capacity.limits import missing
+from servelint.capacity.limits import missing, version_of
 from servelint.estimate import Estimate
 from servelint.facts import FactState, UnknownFact
 from servelint.records import NamedTuple
@@ -124,6 +124,10 @@ class Quantization(NamedTuple):
         # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at; those in four
         # bits of a floating type often do.
         four = self.scheme in {NVFP4, MXFP4}
+        if self.scheme is NVFP4:
+            from servelint.capacity.ignored import kept_by_nvfp4  # lazily: few checkpoints are known by name alone
+
+            mid = max(mid, kept_by_nvfp4(part.name, plain))
         more = high * 1.02 if part.role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * 1.1)
         return Estimate(low, mid, max(high, plain if four and not part.name.startswith("mlp.") else more))
 
@@ -194,6 +198,14 @@ def _ignored(listed: object) -> Ignored | None:
     return Ignored(str(entry) for entry in listed)
 
 
+def _whole(value: object) -> int | None:
+    """The whole number that is written as a number or a text; None for anything else."""
+    try:
+        return int(value) if isinstance(value, int | float | str) else None
+    except (ValueError, OverflowError):
+        return None
+
+
 def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
     inner = config.get("quantization") if isinstance(config.get("quantization"), dict) else None
     if inner is not None:
@@ -204,14 +216,15 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
     ignored = _ignored(listed)
     groups = config.get("config_groups")
     if method in {"awq", "gptq", "auto-round", "auto_round", "intel/auto-round"}:
-        bits, group = config.get("bits") or config.get("w_bit"), config.get("group_size") or config.get("q_group_size") or 128
+        bits = _whole(config.get("bits") or config.get("w_bit"))
+        group = _whole(config.get("group_size") or config.get("q_group_size")) or 128
         if not bits:  # a name of two widths, or of none
-            four, eight = _integer(4, int(group), None).bytes, _integer(8, int(group), None).bytes
+            four, eight = _integer(4, group, None).bytes, _integer(8, group, None).bytes
             scheme = Scheme(f"{method}, bits not stated", Estimate(four.low, four.mid, eight.high))
             return Quantization(method, scheme, ignored, certain=False)
         symmetric = None if config.get("sym") is None and config.get("zero_point") is None else bool(config.get("sym", False))
         certain = certain and "group_size" in config
-        return Quantization(f"{method} {bits} bit", _integer(int(bits), int(group), symmetric), ignored, certain=certain)
+        return Quantization(f"{method} {bits} bit", _integer(bits, group, symmetric), ignored, certain=certain)
     if method == "mxfp4":
         return Quantization("mxfp4 experts", MXFP4, ignored, experts_only=True, certain=certain)
     if method in {"fp8", "fbgemm_fp8", "ptpc_fp8"} and not config.get("moe_quant_algo"):
@@ -297,6 +310,17 @@ _ONLINE = {
 }  # fmt: skip
 
 
+def _experts_in_four_bits(pool: Pool) -> Scheme:
+    """MXFP4 beside fp8. Up to 0.5.15 SGLang's Marlin path, Hopper's, kept the checkpoint's scales in 32 bits beside those it
+    made of them (``mxfp4_marlin_moe.py``; 0.5.16 ``marlin_utils_fp4.py`` lets go of the stale ones)."""
+    version = version_of(pool)
+    if pool.engine.get("") != "sglang" or (version is not None and version >= (0, 5, 16)):
+        return MXFP4._replace(padding=0)
+    once, both = 0.5 + 1 / 32, 0.5 + (1 + 4) / 32
+    hopper = pool.accelerator.is_known and pool.accelerator.value.compute_capability == (9, 0)
+    return Scheme(MXFP4.label, Estimate(once, both if hopper and version is not None else once, both))
+
+
 def quantization_of(pool: Pool, architecture: Architecture | None) -> Quantization | None:
     """How the model of ``pool`` is quantized; None for not at all. Raises :class:`UnknownFact` where the flag is unreadable.
 
@@ -317,7 +341,7 @@ def quantization_of(pool: Pool, architecture: Architecture | None) -> Quantizati
             found = _read(config, not architecture.quantization_inferred)
             if architecture.config.get("expert_dtype") == "fp4" and found.experts is None and found.scheme is FP8:
                 # DeepSeek V4: fp8 says what the rest is; the experts are in 4 bits with a scale per 32.
-                return found._replace(label=f"{found.label}, experts mxfp4", experts=MXFP4._replace(padding=0))
+                return found._replace(label=f"{found.label}, experts mxfp4", experts=_experts_in_four_bits(pool))
             return found
     if name in {"", "none", "null", "auto"}:
         if architecture is not None and architecture.quantization_unknown and name == "":

@@ -42,7 +42,7 @@ SEEING = frozenset(
     {
         "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "llama4", "mllama", "mistral3", "pixtral",
         "glm4v", "glm4v_moe", "kimi_vl", "kimi_k25", "kimi_k3", "internvl_chat", "phi4mm", "gemma3n", "minimax_m3_vl", "llava",
-        "llava_next", "deepseek_vl_v2", "step3p7", "molmo",
+        "llava_next", "deepseek_vl_v2", "step3p7", "molmo", "qwen3_omni_moe",
     }
 )  # fmt: skip
 
@@ -146,9 +146,11 @@ def kv_heads(architecture: Architecture) -> int:
 
 
 def head_dim(architecture: Architecture) -> int:
-    return whole(architecture, "head_dim", "kv_channels", "attention_head_dim") or hidden_size(architecture) // heads(
-        architecture
-    )
+    stated = whole(architecture, "head_dim", "kv_channels", "attention_head_dim")
+    width = stated or hidden_size(architecture) // heads(architecture)
+    if width < 1:
+        raise UnknownFact("model.architecture.head_dim", f"the configuration of {architecture.id} leaves {width} for a head")
+    return width
 
 
 def value_head_dim(architecture: Architecture) -> int:

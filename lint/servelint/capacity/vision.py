@@ -33,13 +33,22 @@ def _tower(vision: Mapping[str, Any], hidden: int) -> float:
         return 0.0
     inner = _number(vision, "intermediate_size", "vt_intermediate_size") or _number(vision, "mlp_ratio") * width or 4 * width
     gated = vision.get("model_type") in _GATED
-    layers = depth * (4 * width * width + (3 if gated else 2) * width * inner)
+    layers = depth * (4 * width * width + (3 if gated else 2) * width * inner + (0 if gated else inner + 9 * width))
     merge = (_number(vision, "spatial_merge_size") or 1) ** 2
     out = _number(vision, "out_hidden_size") or hidden
-    projector = merge * width * merge * width + merge * width * out if merge > 1 else width * out + out * out
-    patches = 3 * width * (_number(vision, "patch_size") or 14) ** 2 * (_number(vision, "temporal_patch_size") or 1)
+    joined = vision.get("vision_feature_layer")  # states of several layers, side by side (Granite Vision)
+    states = len(joined) if isinstance(joined, list | tuple) else 1
+    projector = merge * width * merge * width + merge * width * out if merge > 1 else states * width * out + out * out
     stacked = vision.get("deepstack_visual_indexes")
-    return layers + patches + projector * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
+    return layers + _embeddings(vision) + projector * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
+
+
+def _embeddings(vision: Mapping[str, Any]) -> float:
+    """Of patches and, where the size of an image is fixed, of their positions: plain modules, whole on every rank."""
+    width = _number(vision, "embed_dim", "hidden_size", "vt_hidden_size")
+    patch = _number(vision, "patch_size") or 14
+    positions = (_number(vision, "image_size") // patch) ** 2
+    return width * (3 * patch**2 * (_number(vision, "temporal_patch_size") or 1) + positions)
 
 
 def has_tower(architecture: Architecture) -> bool:
@@ -72,9 +81,9 @@ def tower_on_a_rank(architecture: Architecture, tower: Estimate, ranks: int, hid
     kind = str((architecture.vision or {}).get("model_type"))
     if kind in REPLICATED:
         return tower
-    whole = 0.0
+    whole = _embeddings(architecture.vision or {})
     if kind == "moonvit":  # its projector is a replicated linear (vllm/model_executor/models/kimi_vl.py)
         merged = 4 * _number(architecture.vision or {}, "hidden_size")
-        whole = float(merged * merged + merged * hidden)
+        whole += float(merged * merged + merged * hidden)
     cut = [(size - min(whole, size)) / ranks + min(whole, size) for size in tower]
     return Estimate(cut[0], cut[1], tower.high)

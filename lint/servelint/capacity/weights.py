@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from servelint.capacity.tensors import Part, Shards
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
+    from servelint.engines.versions import Version
 
 READINGS_AGREE = 0.10  # two statements of one parameter count further apart than this are two readings (PLN909)
 _NAMED = 0.01  # what a shape that only a name gives may be off: vocabularies and towers of one family differ by less
@@ -73,8 +74,9 @@ def _ties(architecture: Architecture, without_head: float) -> bool:
 class _Rank:
     """The bytes of parts on one rank, under one quantization."""
 
-    def __init__(self, quantization: Quantization | None, plain: float, engine: str) -> None:
+    def __init__(self, quantization: Quantization | None, plain: float, engine: str, version: Version | None = None) -> None:
         self.quantization = quantization
+        self.version = version
         self.plain = plain
         self.rounds = engine in {"vllm", "sglang"}
 
@@ -98,22 +100,40 @@ class _Rank:
                 # dtype (vllm/v1/attention/backends/mla/common.py process_weights_after_loading).
                 mid, high = mid + count * self.plain, high + count * self.plain
             if self.quantization and self.quantization.scheme.padding and part.role == "expert":
-                factor = _padding(part, self.quantization.scheme.padding)
+                factor = _padding(part, self.quantization.scheme.padding, self.version)
                 mid += count * self.quantization.scheme.bytes.mid * (factor.mid - 1)
                 high += count * self.quantization.scheme.bytes.high * (factor.high - 1)
         return Estimate(low, mid, high)
 
 
-def _padding(part: Part, block: int) -> Estimate:
-    """How much MXFP4 kernels enlarge expert weights: the model width to twice the block, the expert's own to the block.
+def _up(value: float, multiple: int) -> float:
+    return -(-value // multiple) * multiple
 
-    gpt-oss (both widths 2880, vLLM on H100): 20b 13.47 GiB in 0.11, 13.64 / 7.01 / 3.63 at TP 1 / 2 / 4 in 0.19; 120b 64.38 with
-    Triton and 65.97 with Marlin. This gives 13.53 / 6.93 / 3.56 and 64.9; the cause of the rest was not found.
+
+def _padding(part: Part, block: int, version: Version | None) -> Estimate:
+    """How much more than a checkpoint's MXFP4 experts the kernels keep.
+
+    Marlin fills each of gate and up to the block and the model width to twice the block, FlashInfer's TensorRT-LLM kernels all
+    to twice the block. Triton, which vLLM takes on Hopper from 0.11 on, fills gate and up to half the block and keeps the
+    checkpoint's scales beside those it swizzles (vLLM 0.19.1 ``fused_moe/oracle/mxfp4.py``:
+    ``mxfp4_round_up_hidden_size_and_intermediate_size``, ``convert_to_mxfp4_moe_kernel_format``); its kernels of 0.17 and later
+    fill what is summed over to 128 values and the rows of scales to 256 (``triton_kernels`` ``hopper_value.py``,
+    ``hopper_scale.py``). gpt-oss on H100 logged 65.97 GiB for 120b with Marlin in 0.10 and 64.38 with Triton, for 20b 13.47 in
+    0.11 and 13.64 / 7.01 / 3.63 at TP 1 / 2 / 4 in 0.19; this gives 65.9, 64.1, 13.4 and 13.61 / 6.98 / 3.57.
     """
-    own, model = (part.rows, part.columns) if "down" not in part.name else (part.columns, part.rows)
-    wide = -(-model // (2 * block)) * 2 * block / model
-    factor = wide * -(-own // block) * block / own
-    return Estimate(1.0, factor, max(factor * 1.035, wide * 1.03))
+    gated = "gate_up" in part.name
+    up = "down" not in part.name
+    own, model = (part.rows / (2 if gated else 1), part.columns) if up else (part.columns, part.rows)
+    marlin = _up(model, 2 * block) / model * (_up(own, block) / own)
+    widest = _up(model, 2 * block) / model * (_up(own, 2 * block) / own)
+    filled = _up(own, block // 2) / own
+    rows, summed = (part.rows * filled, model) if up else (model, own * filled)
+    swizzles = version is None or version >= (0, 17, 0)
+    values = 0.5 * rows * (_up(summed, block) if swizzles else summed)
+    scales = (rows + (_up(rows, 2 * block) if swizzles else rows)) * summed / 32
+    triton = (values + scales) / (part.rows * part.columns * (0.5 + 1 / 32))
+    middle = marlin if version is None or version < (0, 11, 0) else triton
+    return Estimate(1.0, middle, max(1.02 * marlin, 1.02 * triton, widest))
 
 
 def _stage_bytes(rank: _Rank, a: Architecture, kinds: Sequence[tuple[int, LayerKind]], shards: Shards) -> Estimate:
@@ -171,7 +191,7 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
     kinds = shape.layer_kinds(a)
     plain = dtype_bytes(pool)
     engine = layout.engine
-    rank = _Rank(quantization_of(pool, a), plain, engine)
+    rank = _Rank(quantization_of(pool, a), plain, engine, version_of(pool))
     shards = tensors.Shards.of(layout)
     layers = shape.stage_layers(engine, len(kinds), layout.pipeline)
     known_vocabulary = shape.whole(a, "vocab_size", "padded_vocab_size") > 0

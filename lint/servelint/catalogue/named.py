@@ -40,16 +40,17 @@ _ROUND4 = {"quant_method": "auto-round", "bits": 4, "group_size": 128, "sym": Tr
 
 # How names end, in lower case with "-" for "_"; the longest ending counts. No quantization: {}.
 _ENDINGS: dict[str, Mapping[str, Any]] = {
-    "fp8": _FP8, "fp8-static": _FP8, "fp8-kv": _FP8, "fp8-e4m3": _FP8, "w8a8-fp8": _FP8, "fp8-tensorwise": _FP8,
+    "fp8": _FP8, "autofp8": _FP8, "fp8-static": _FP8, "fp8-kv": _FP8, "fp8-e4m3": _FP8, "w8a8-fp8": _FP8, "fp8-tensorwise": _FP8,
     "fp8-dynamic": _FP8_CHANNEL, "fp8-channel": _FP8_CHANNEL, "fp8-rowwise": _FP8_CHANNEL,
     "fp8-block": _tensors("float", 8, strategy="block"), "fp8-blockwise": _tensors("float", 8, strategy="block"),
-    "quantized.w8a8": _INT8, "w8a8": _INT8, "int8-w8a8": _INT8, "w8a8-int8": _INT8, "int8": _INT8,
+    "quantized.w8a8": _INT8, "w8a8": _INT8, "int8-w8a8": _INT8, "w8a8-int8": _INT8, "int8": _INT8, "channel-int8": _INT8,
+    "block-int8": _tensors("int", 8, strategy="block"),
     "quantized.w8a16": _INT8, "w8a16": _INT8, "int8-w8a16": _INT8,
     "quantized.w4a16": _INT4, "w4a16": _INT4, "w4a16-g128": _INT4, "int4-w4a16": _INT4, "int4": _INT4,
     "awq": _AWQ4, "awq-int4": _AWQ4, "awq-4bit": _AWQ4, "awq-w4a16": _AWQ4, "4bit-awq": _AWQ4, "int4-awq": _AWQ4,
     "awq-int8": _AWQ8, "awq-8bit": _AWQ8,
     "gptq": _GPTQ4, "gptq-int4": _GPTQ4, "gptq-4bit": _GPTQ4, "4bit-gptq": _GPTQ4, "int4-gptq": _GPTQ4, "gptq-w4a16": _GPTQ4,
-    "gptq-4b-128g": _GPTQ4, "autoround-4bit-gptq": _GPTQ4, "gptq-int8": _GPTQ8, "gptq-8bit": _GPTQ8,
+    "int4-gptq-sym-inc": _GPTQ4, "gptq-4b-128g": _GPTQ4, "autoround-4bit-gptq": _GPTQ4, "gptq-int8": _GPTQ8, "gptq-8bit": _GPTQ8,
     "autoround": _ROUND4, "int4-autoround": _ROUND4, "autoround-int4": _ROUND4, "4bit-autoround": _ROUND4,
     "nvfp4": _NVFP4, "nvfp4a16": _NVFP4, "fp4": _NVFP4, "w4a4-nvfp4": _NVFP4,
     "mxfp4": {"quant_method": "modelopt", "quant_algo": "MXFP4"}, "mxfp8": {"quant_method": "modelopt", "quant_algo": "MXFP8"},
@@ -59,7 +60,9 @@ _ENDINGS: dict[str, Mapping[str, Any]] = {
 }  # fmt: skip
 _LONGEST_FIRST = sorted(_ENDINGS, key=len, reverse=True)
 # One shape under two names: a family's tuned and untuned members, and the conversions of one checkpoint.
-_TUNINGS = ("-instruct", "-it", "-chat", "-base", "-hf", "-thinking")
+_TUNINGS = (
+    "-instruct", "-it", "-chat", "-base", "-hf", "-thinking", "-captioner", "-terminus", "-speciale", "-zero",
+)  # fmt: skip
 _SHAPE = (
     "model_type", "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
     "intermediate_size", "moe_intermediate_size", "kv_lora_rank",
@@ -94,12 +97,22 @@ def _spellings(base: str) -> Iterator[str]:
     text = base.lower()
     yield text
     yield text.removeprefix("meta-") if text.startswith("meta-") else "meta-" + text
+    yield from _siblings(text)
+    stem, _, release = text.rpartition("-")
+    if stem and len(release) == 4 and release.isdigit():  # a later release of one model: DeepSeek-V3-0324
+        yield stem
+        yield from _siblings(stem)
+
+
+def _siblings(text: str) -> Iterator[str]:
+    """Names of the same model tuned otherwise."""
+    own = next((tuning for tuning in _TUNINGS if text.endswith(tuning)), "")
+    stem = text.removesuffix(own)
+    if own:
+        yield stem
+        yield "meta-" + stem
     for tuning in _TUNINGS:
-        if text.endswith(tuning):
-            yield text.removesuffix(tuning)
-            yield "meta-" + text.removesuffix(tuning)
-    for tuning in _TUNINGS:
-        yield text + tuning
+        yield stem + tuning
 
 
 @cache
@@ -136,9 +149,11 @@ def derive(model_id: str, find: Callable[[str], Architecture | None]) -> Archite
     tail = model_id.strip().rpartition("/")[2]
     if len(tail) < 4 or not tail.isascii():
         return None
-    if (same := _base(tail.lower(), find)) is not None:
-        return _marked(same, model_id, f"the model of the same name, {same.id}")
     named = _split(tail)
+    # What an NVFP4 checkpoint leaves alone is its maker's choice; another's list says nothing of this one.
+    recipes_differ = named is not None and _ENDINGS.get(named.ending) is _NVFP4
+    if not recipes_differ and (same := _base(tail.lower(), find)) is not None:
+        return _marked(same, model_id, f"the model of the same name, {same.id}")
     if named is None:
         return None
     for spelling in _spellings(named.base):
@@ -146,7 +161,8 @@ def derive(model_id: str, find: Callable[[str], Architecture | None]) -> Archite
         if base is None:
             continue
         if not named.ending:
-            return _marked(base, model_id, f"shaped like {base.id}")
+            guessed = base._replace(quantization_inferred=base.quantization_inferred or base.quantization is not None)
+            return _marked(guessed, model_id, f"shaped like {base.id}")
         config = {key: value for key, value in base.config.items() if key not in {"quantization_config", "hf_quant_config"}}
         if quantization := _ENDINGS[named.ending]:
             config["quantization_config"] = dict(quantization)

@@ -48,7 +48,7 @@ def _letters(parts: tuple[Share, ...], device: float) -> str:
         return ""
     bar = ""
     for part in parts:
-        share = max(0.0, part.size.mid) / device * _WIDTH
+        share = min(max(0.0, part.size.mid) / device, 2.0) * _WIDTH  # what is beyond the end is cut off anyway
         bar += part.letter * max(1 if share > 0 else 0, round(share))
     return bar
 
