@@ -28,6 +28,7 @@ _NOT_CONFIG = frozenset(
 )  # fmt: skip
 _COMPLETENESS_ORDER = ("full", "partial", "derived", "size-only")
 _LITGPT = "Lightning-AI/litgpt"
+_COMPILED = "/compile/files/"
 # compressed-tensors names its formats so (CompressionFormat); the catalogue they were read from writes them as the method.
 _FORMATS = ("float-quantized", "nvfp4-pack-quantized", "pack-quantized")
 
@@ -220,7 +221,14 @@ def _context(
     sources: dict[str, str],
     withheld: dict[str, str],
 ) -> None:
-    """``max_position_embeddings`` of derived ids comes from other sources; one of them gives a training length instead."""
+    """``max_position_embeddings`` of derived ids comes from other sources; one of them gives a training length instead.
+
+    The files of a model compiled for an accelerator state the length that it was compiled for.
+    """
+    if _COMPILED in row.get("source", "") and "seq_length" in config and not row.get("max_position_embeddings"):
+        del config["seq_length"]
+        config.pop("max_position_embeddings", None)
+        withheld["seq_length"] = "the source holds a compiled model, and gives the length that it was compiled for"
     source = row.get("max_position_embeddings_source", "")
     base = by_id.get(row.get("derived_from", ""), {})
     if source.startswith(_LITGPT) and (row.get("max_position_embeddings") or 0) < (base.get("max_position_embeddings") or 0):
