@@ -1,6 +1,6 @@
 """servelint: the linter for LLM-serving deployments.
 
-``servelint.lint(paths, config)`` returns a :class:`servelint.lint.Report`; ``rule``, ``hookimpl`` and the records of
+``servelint.lint(paths, config)`` returns a :class:`servelint.run.Report`; ``rule``, ``hookimpl`` and the records of
 :mod:`servelint.finding` are what an organization's own rules need. Everything is imported on first use, so that
 ``import servelint`` costs nothing on the command line's start-up path.
 """

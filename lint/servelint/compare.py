@@ -82,8 +82,10 @@ class Side(NamedTuple):
 
 def _side(source: SourceText, session: Session) -> Side:
     report = lint_texts([source], session)
+    for error in report.errors:
+        raise UsageError(f"{error.path}:{error.line}: {error.message}")
     if not report.deployments:
-        raise UsageError(f"{source.path}: no deployment found to compare")
+        raise UsageError(f"{source.path}: there is no LLM deployment in it to compare")
     if len(report.deployments) > 1:
         names = ", ".join(d.name for d in report.deployments)
         raise UsageError(f"{source.path}: holds {len(report.deployments)} deployments ({names}); compare takes one")
@@ -181,7 +183,7 @@ def _rationale(old: PoolCase, new: PoolCase) -> list[str]:
                 line += f" {attempt(lambda: _fits(new))}; one request no longer passes {before} stages in turn."
             lines.append(line)
         elif after > 1:
-            lines.append(f"{letter}={after} stays: {purpose}.")
+            lines.append(f"{letter}={after} stays. It is for {purpose.partition(': ')[2]}.")
     return lines
 
 
@@ -308,9 +310,12 @@ def compare_texts(old: SourceText, new: SourceText, session: Session) -> Compari
     rows += [Row(f"Pool {name}", degrees_text(case), "-", "removed") for name, case in olds.items() if name not in news]
     had, has = {_key(f) for f in before.report.findings}, {_key(f) for f in after.report.findings}
     targets = [check for case in after.cases for check in _target_checks(case)]
+    names = [before.deployment.name, after.deployment.name]
+    if names[0] == names[1] and old.path != new.path:  # one name on both sides says nothing
+        names = [f"{name} ({source.path})" for name, source in zip(names, (old, new), strict=True)]
     return Comparison(
-        before.deployment.name,
-        after.deployment.name,
+        names[0],
+        names[1],
         tuple(rows),
         tuple(f for f in before.report.findings if _key(f) not in has),
         tuple(f for f in after.report.findings if _key(f) in had),

@@ -9,34 +9,52 @@ from servelint.errors import ConfigError
 from servelint.finding import ReadError
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from servelint.source.reader import decode, read_text
-from servelint.source.scalars import core_value
 
 if TYPE_CHECKING:
     from servelint.source.nodes import Document
 
 
-def _plain(node: Node | None) -> Any:
-    """The YAML 1.2 core schema value of a node."""
-    if node is None:
+def _plain(document: Document | None, path: str) -> Any:
+    """The YAML 1.2 core schema value of a document."""
+    if document is None or document.root is None:
         return None
+    from servelint.formats.plan.schema_check import NotPlainError, plain
+
+    _no_key_twice(document.root, document, path)
+    try:
+        return plain(document.root)
+    except NotPlainError as error:
+        raise ConfigError(str(error), path, document.source.position(error.span.start).line) from error
+
+
+def _no_key_twice(node: Node, document: Document, path: str) -> None:
+    """Of two values for one setting, one would be dropped without a word."""
     if isinstance(node, MappingNode):
-        return {key: _plain(value) for key, _, value in node.pairs()}
-    if isinstance(node, SequenceNode):
-        return [_plain(item.resolved) for item in node.items]
-    return core_value(node) if isinstance(node, ScalarNode) else None
+        seen = set()
+        for key, value in node.entries:
+            name = key.resolved.text if isinstance(key.resolved, ScalarNode) else None
+            if name is not None and name in seen:
+                line = document.source.position(key.span.start).line
+                raise ConfigError(f"`{name}` is given twice in one mapping: keep one of them", path, line)
+            seen.add(name)
+            _no_key_twice(value, document, path)
+    elif isinstance(node, SequenceNode):
+        for item in node.items:
+            _no_key_twice(item, document, path)
 
 
 def _check(content: Any, path: str, document: Document | None, schema: str = "config") -> None:
     from jsonschema import Draft202012Validator
 
+    from servelint.formats.plan.schema_check import sentence
     from servelint_schemas import load
 
     errors = sorted(Draft202012Validator(load(schema)).iter_errors(content), key=lambda e: [str(p) for p in e.absolute_path])
     if not errors:
         return
     error = errors[0]
-    message = error.message
     steps = list(error.absolute_path)
+    message = sentence(error, steps, "the configuration" if schema == "config" else "a knowledge file")
     if error.validator == "additionalProperties" and isinstance(error.instance, dict):
         known = list(error.schema.get("properties", {}))
         unknown = next(key for key in error.instance if key not in known)
@@ -53,13 +71,14 @@ def read_config(path: str) -> dict[str, Any]:
         from tomllib import TOMLDecodeError, loads
 
         try:
-            content = loads(data.decode("utf-8")).get("tool", {}).get("servelint", {})
+            tables = loads(data.decode("utf-8")).get("tool", {})
+            content = tables.get("servelint", {}) if isinstance(tables, dict) else {}
         except (TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(str(error), path) from error
         _check(content, path, None)
         return dict(content)
     document = _document(path, data)
-    content = _plain(document.root) if document is not None else None
+    content = _plain(document, path)
     content = {} if content is None else content
     _check(content, path, document)
     return dict(content)
@@ -68,7 +87,7 @@ def read_config(path: str) -> dict[str, Any]:
 def read_knowledge(path: str) -> dict[str, Any]:
     """The checked content of a knowledge file (docs/knowledge.md); raises :class:`ConfigError`."""
     document = _document(path, _bytes(path))
-    content = _plain(document.root) if document is not None else None
+    content = _plain(document, path)
     if document is None or not isinstance(content, dict):
         raise ConfigError("a knowledge file is a mapping: `servelint schema knowledge` prints its schema", path)
     _check(content, path, document, "knowledge")

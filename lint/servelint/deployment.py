@@ -60,11 +60,21 @@ class Container(NamedTuple):
     def place(self) -> Place:
         return Place.of(self.document, self.node)
 
+    @property
+    def open_environment(self) -> str:
+        """Why further variables may exist than those that are listed; "" if none do."""
+        reason: str = getattr(self.environment, "open_reason", "")
+        return reason
+
+    def variable(self, name: str) -> Fact[str] | None:
+        """The variable as the manifest lists it; None also for one that at most may come from elsewhere."""
+        return self.environment[name] if name in set(self.environment) else None
+
 
 class Pool(NamedTuple):
     """Identical engine instances in one role. Every fact is one instance's unless its name says otherwise.
 
-    ``tensor`` … are degrees (pure numbers) in the engine's own meaning; ``capacity.topology`` knows which multiply.
+    ``tensor`` … are degrees (pure numbers) in the engine's own meaning; ``capacity.layout`` knows which multiply.
     ``gpus_per_node``: devices one pod (host) asks for. ``nodes``: hosts of one replica. ``expert``: 1 is off; engines whose
     switch has no degree (vLLM) state the degree their documentation derives. ``shares_nodes``: a replica needs fewer devices
     than a host has, and others run beside it; so what a host asks for is not what a replica asks for.

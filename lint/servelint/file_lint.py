@@ -172,7 +172,8 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
         reading.document = document
         count, problems = len(stated), len(reading.problems)
         for fmt in formats:
-            stated += fmt.recognise(document, reading)
+            # A name that is written as "" would make findings of nothing; what the deployment is has to do.
+            stated += [each if each.name else each._replace(name=each.format) for each in fmt.recognise(document, reading)]
         unread = len(stated) == count or "." in (document.text_at("apiVersion") or "")  # or a custom resource, in part
         if formats and unread and len(reading.problems) == problems:
             from servelint.formats import kind_shapes  # lazy: few documents are of such kinds
@@ -198,10 +199,13 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
         lint.said += judgement.said
         lint.not_checked += judgement.not_checked
     lint.asked = reading.asked
-    # A file none of whose documents is ours is none of our business, broken or not.
+    # A file none of whose documents is ours is none of our business, broken or not; but what is broken may be the very
+    # document that is ours, and then an engine is named in the file.
     ours = bool(stated) or bool(reading.problems)
+    if result.errors and not ours:
+        ours = any(needle in data for engine in plugins.engines for needle in engine.needles)
     templates = [error for error in result.errors if error.message.startswith(TEMPLATE_MESSAGE)]
-    if templates and (ours or any(needle.decode() in words for engine in plugins.engines for needle in engine.needles)):
+    if templates and ours:
         lint.not_checked.append(_unrendered(source.path))
     broken = [error for error in result.errors if error not in templates]
     if ours or (broken and not result.documents):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint.case import ContainerCase, DeploymentCase, GroupCase, PlanCase, PoolCase
-from servelint.errors import RuleError
+from servelint.errors import RuleError, UsageError
 from servelint.facts import FactState, UnknownFact
 from servelint.finding import Finding, NotChecked, Severity, Verdict
 from servelint.records import NamedTuple
@@ -127,11 +127,16 @@ class _Missing:
 def _verdicts(rule: Rule, case: Any, subject: str, missing: _Missing) -> list[Verdict]:
     """What the rule says of one case, up to where an unknown fact stops it."""
     found: list[Verdict] = []
+    verdict: Any  # an organization's rule may yield anything
     try:
-        for verdict in rule.check(case):
-            found.append(verdict)  # noqa: PERF402 - what was said before an unknown fact stays said
+        for verdict in rule.check(case):  # what was said before an unknown fact stays said
+            if not isinstance(verdict, Verdict) or verdict.place is None:
+                raise TypeError(f"a rule yields Verdicts with a place, not {verdict!r:.60}")  # noqa: TRY301 - named below
+            found.append(verdict)
     except UnknownFact as unknown:
         missing.add(unknown, rule)
+    except UsageError:
+        raise  # what is wrong with the configuration, seen by a rule: no fault of the rule
     except Exception as error:
         # An organization's rule may raise anything; without its name nobody could tell whose it is.
         sentence = f"rule {rule.code} ({rule.origin}) failed on {subject}: {type(error).__name__}: {error}"

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from servelint.rulebook import Scope
 
 GROUP = "servelint"
+_BY_PATH = "path:"
 
 
 class EntryPoint(NamedTuple):
@@ -105,21 +106,23 @@ class Registry:
         manager.add_hookspecs(hooks)
         for name, plugin in plugins:
             manager.register(plugin, name=name)
-        # pluggy calls the last registered first; reversed, the built-in ones come first whatever else is installed.
-        self.formats: tuple[Format, ...] = tuple(f for part in reversed(manager.hook.servelint_formats()) for f in part)
-        self.engines: tuple[Engine, ...] = tuple(e for part in reversed(manager.hook.servelint_engines()) for e in part)
+            if name.startswith(_BY_PATH):
+                _hooks_are_ours(manager, name, plugin)
+        self.formats: tuple[Format, ...] = tuple(_provided(manager, "servelint_formats"))
+        self.engines: tuple[Engine, ...] = tuple(_provided(manager, "servelint_engines"))
         self._rules: dict[str, Rule] = {}
         self._of_theme: dict[str, list[Rule]] = {}
         self._chosen_by: Config | None = None
         self._chosen: dict[tuple[object, ...], list[Rule]] = {}
         self._themes: list[Theme] = []
         self._asked_for: list[Theme] = []
-        for part in reversed(manager.hook.servelint_rules()):
-            for item in part:
-                if isinstance(item, Theme):
-                    self._themes.append(item)
-                else:
-                    self._add(item)
+        self._words_of = ""
+        self._words: dict[str, bool] = {}
+        for item in _provided(manager, "servelint_rules", (Rule, Theme)):
+            if isinstance(item, Theme):
+                self._themes.append(item)
+            else:
+                self._add(item)
         self._single = list(self._rules.values())
 
     def formats_for(self, data_lower: bytes) -> list[Format]:
@@ -159,8 +162,9 @@ class Registry:
         if self._chosen_by is not config:
             self._chosen_by, self._chosen = config, {}
             self._asked_for = [theme for theme in self._themes if _is_asked_for(theme, config)]
-        known: dict[str, bool] = {}
-        concerned = tuple(theme for theme in self._asked_for if theme.concerns(scopes, text, known))
+        if self._words_of is not text:  # a file of many deployments asks for each with the same text
+            self._words_of, self._words = text, {}
+        concerned = tuple(theme for theme in self._asked_for if theme.concerns(scopes, text, self._words))
         key = (scopes, *(theme.module for theme in concerned))
         if key not in self._chosen:
             rules = self._single + [rule for theme in concerned for rule in self._loaded(theme)]
@@ -191,6 +195,44 @@ class Registry:
         return frozenset(self._rules) | {code for theme in self._themes for code in theme.codes}
 
 
+def _hooks_are_ours(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
+    """Raises :class:`UsageError` where a plugin has no hook, or one of a misspelt name, which would never be called."""
+    callers = manager.get_hookcallers(plugin) or []
+    unknown = [caller.name for caller in callers if not caller.has_spec()]
+    if callers and not unknown:
+        return
+    problem = f"has a hook {unknown[0]}, which nobody calls" if unknown else "has no hook (a function marked @hookimpl)"
+    known = "servelint_rules, servelint_formats, servelint_engines"
+    raise UsageError(f"plugin {name.removeprefix(_BY_PATH)} {problem}; there are {known}")
+
+
+def _provided(manager: pluggy.PluginManager, hook: str, kinds: tuple[type, ...] = (object,)) -> list[Any]:
+    """What all plugins give for a hook; raises :class:`UsageError` naming the plugin whose hook fails or gives something else."""
+    try:
+        # pluggy calls the last registered first; reversed, the built-in ones come first whatever else is installed.
+        items = [item for part in reversed(getattr(manager.hook, hook)()) for item in part]
+    except Exception as error:
+        _blame(manager, hook, kinds)
+        raise UsageError(f"a plugin's hook {hook} failed: {type(error).__name__}: {error}") from error
+    if not all(isinstance(item, kinds) for item in items):
+        _blame(manager, hook, kinds)
+    return items
+
+
+def _blame(manager: pluggy.PluginManager, hook: str, kinds: tuple[type, ...]) -> None:
+    """Asks the plugins one by one: pluggy does not say which of them it was."""
+    for each in getattr(manager.hook, hook).get_hookimpls():
+        name = each.plugin_name.removeprefix(_BY_PATH)
+        try:
+            items = list(each.function())
+        except Exception as error:
+            raise UsageError(f"plugin {name}: its hook {hook} failed: {type(error).__name__}: {error}") from error
+        for item in items:
+            if not isinstance(item, kinds):
+                wanted = " or ".join(kind.__name__ for kind in kinds)
+                raise UsageError(f"plugin {name}: its hook {hook} gives {item!r:.60}, which is no {wanted}")
+
+
 def _sorted(rules: Iterable[Rule]) -> list[Rule]:
     return sorted(rules, key=lambda rule: rule.code)
 
@@ -207,14 +249,14 @@ def registry(plugin_paths: Iterable[str] = ()) -> Registry:
     for point in entry_points(sys.path):
         try:
             plugins.append((f"{point.distribution}:{point.name}", import_module(point.module)))
-        except Exception as error:  # a foreign plugin may raise anything; its name is what the user needs
+        except (Exception, SystemExit) as error:  # a foreign plugin may raise anything; its name is what the user needs
             reason = f"{type(error).__name__}: {error}"
             raise UsageError(f"plugin {point.name} ({point.distribution}) failed to load: {reason}") from error
     for path in plugin_paths:
         try:
-            plugins.append((f"path:{path}", _load_file(path)))
+            plugins.append((_BY_PATH + path, _load_file(path)))
         except UsageError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise UsageError(f"plugin {path} failed to load: {type(error).__name__}: {error}") from error
     return Registry(plugins)

@@ -60,7 +60,9 @@ def _accelerator(pool: Pool, config: Config) -> Fact[Any]:
 
     found = accelerators.find_all(config.default_accelerator)
     if not found:
-        return Fact.unknown(name, f"default_accelerator {config.default_accelerator!r} is not in the catalogue")
+        near = accelerators.suggest(config.default_accelerator)
+        remedy = f"did you mean {near[0]}?" if near else "write a name such as H100-SXM5-80GB or L4"
+        return Fact.unknown(name, f"default_accelerator {config.default_accelerator!r} is not in the catalogue", remedy)
     vendor = next((vendor for prefix, vendor in _VENDORS if pool.gpu_resource.startswith(prefix)), "")
     if vendor and all(accelerator.vendor != vendor for accelerator in found):
         reason = f"the pods ask for {pool.gpu_resource}, which {config.default_accelerator} (default_accelerator) is not"

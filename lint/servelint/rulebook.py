@@ -113,8 +113,11 @@ def rule(
 
     ``engines`` and ``formats`` restrict where it applies (empty: everywhere). ``inputs`` name what it needs beyond the
     manifest, for the documentation: "model", "accelerator", "image tag", "targets". ``advice``: worth knowing, but no
-    fault; said under the profile ``strict`` and where the configuration selects the rule.
+    fault; said under the profile ``strict`` and where the configuration selects the rule. Raises :class:`ValueError` for a
+    code that no configuration could name.
     """
+    if not (code.isalnum() and code.isupper()):
+        raise ValueError(f"{code!r} is no code of a rule: upper-case letters and digits, such as ORG001")
 
     def make(check: RuleFunction) -> Rule:
         return Rule(

@@ -91,6 +91,11 @@ def open_session(config: Config) -> Session:
     """Loads the plugins; raises :class:`UsageError` for one that fails, and for codes that select nothing."""
     plugins = registry(config.plugins)
     known = plugins.known_codes()
+    engines = {engine.name for engine in plugins.engines}
+    for engine in config.engine_versions:
+        if engine not in engines:
+            names = ", ".join(sorted(e.name for e in plugins.engines if getattr(e, "described", True)))
+            raise UsageError(f"engine_versions: there is no engine {engine!r}; the known ones are {names}")
     for option, prefixes in (("select", config.select), ("ignore", config.ignore), ("severity", tuple(config.severity))):
         for prefix in prefixes:
             if not any(code.startswith(prefix) for code in known) and plugins.rule(prefix) is None:
@@ -124,10 +129,11 @@ def lint_texts(sources: Iterable[SourceText], session: Session, beside: Sequence
     return _report(_State(tuple(lint_text(source, session, objects) for source in every), objects, {}), session)
 
 
-def lint_again(report: Report, changed: Mapping[str, SourceText], session: Session) -> Report:
+def lint_again(report: Report, changed: Mapping[str, SourceText], session: Session, *, near: bool = False) -> Report:
     """The report on the same files, with those of ``changed`` in place of what they were.
 
-    Only they are linted anew, and the files that asked for an object which one of them defines or defined.
+    Only they are linted anew, and the files that asked for an object which one of them defines or defined. ``near``: the
+    report is on the files of their projects alone, the only ones to which anything of them is joined.
     """
     state = report.state
     if state is None:
@@ -140,13 +146,20 @@ def lint_again(report: Report, changed: Mapping[str, SourceText], session: Sessi
         for path, source in changed.items():
             keys |= keys_of(source) | (keys_of(report.sources[path]) if path in report.sources else set())
         objects = objects.with_changed(changed)
+    concerned = state.lints
+    if near and objects is not None:
+        concerned = tuple(lint for lint in concerned if any(objects.are_near(path, lint.source.path) for path in changed))
     lints = tuple(
         lint_text(changed.get(lint.source.path, lint.source), session, objects)
         if lint.source.path in changed or lint.asked & keys
         else lint
-        for lint in state.lints
+        for lint in concerned
     )
-    again = _report(_State(lints, objects, state.judged), session)
+    again = _report(_State(lints, objects, dict(state.judged) if near else state.judged), session)
+    if near and objects is not None:
+        # Rules on the whole run see objects of other projects here, without the deployments that go with them.
+        own = [each for each in again.findings if any(objects.are_near(path, each.path) for path in changed)]
+        again = again._replace(findings=tuple(own))
     return again._replace(files=max(report.files, again.files), fatal=report.fatal)
 
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules import guards
+from servelint_rules.figures import dotted
 from servelint_rules.places import place_of, related
-from servelint_rules.unaccounted import check_accelerator
+from servelint_rules.unaccounted import nvidia_capability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -25,17 +25,6 @@ _VLLM = {
 }  # fmt: skip
 _SGLANG = {"fa3": (8, 9), "trtllm_mha": (10, 10), "trtllm_mla": (10, 10), "cutlass_mla": (10, 10), "fa4": (10, 11)}
 _FLAGS = ("--attention-backend", "--decode-attention-backend", "--prefill-attention-backend")
-
-
-def _capability(case: PoolCase) -> tuple[int, int] | None:
-    if not all(map(guards.runs_on_gpus, case.pool.containers)):
-        return None
-    check_accelerator(case)
-    return case.accelerator.compute_capability if case.accelerator.vendor == "NVIDIA" else None
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"
 
 
 def _backends(case: PoolCase) -> Iterator[tuple[str, Place]]:
@@ -94,7 +83,7 @@ def kv_dtype_unsupported(case: PoolCase) -> Iterator[Verdict]:
     eight = stated in {"fp8", "fp8_e4m3"}
     if not eight and stated != "bfloat16":
         return
-    capability = _capability(case)
+    capability = nvidia_capability(case)
     if capability is None:
         return
     chosen = {name.upper().removesuffix("_VLLM_V1") for name, _ in _backends(case)}
@@ -105,7 +94,7 @@ def kv_dtype_unsupported(case: PoolCase) -> Iterator[Verdict]:
     place = place_of(pool, pool.kv_cache_dtype)
     yield Verdict(
         place,
-        f"{case.accelerator.name} has compute capability {_dotted(capability)}; {stated} needs {_dotted(needed)} here",
+        f"{case.accelerator.name} has compute capability {dotted(capability)}; {stated} needs {dotted(needed)} here",
         related=related(place, (pool.accelerator, "the GPU")),
         proposals=(Proposal("--kv-cache-dtype auto", False, None),),
     )
@@ -145,7 +134,7 @@ def attention_backend_mismatch(case: PoolCase) -> Iterator[Verdict]:
     for name, place in _backends(case):
         key = name.upper().removesuffix("_VLLM_V1") if table is _VLLM else name.lower()
         majors = table.get(key)
-        capability = _capability(case) if majors is not None else None
+        capability = nvidia_capability(case) if majors is not None else None
         if majors is None or capability is None or majors[0] <= capability[0] <= majors[1]:
             continue
         if table is _VLLM and not _uses_latents(case):
@@ -153,7 +142,7 @@ def attention_backend_mismatch(case: PoolCase) -> Iterator[Verdict]:
         runs = f"{majors[0]}.x" if majors[0] == majors[1] else f"{majors[0]}.x to {majors[1]}.x"
         yield Verdict(
             place,
-            f"{name} is made for compute capability {runs}; {case.accelerator.name} has {_dotted(capability)}",
+            f"{name} is made for compute capability {runs}; {case.accelerator.name} has {dotted(capability)}",
             related=related(place, (case.pool.accelerator, "the GPU")),
             proposals=(Proposal("leave the choice to the engine", False, None),),
             key=key,

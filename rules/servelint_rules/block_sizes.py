@@ -91,7 +91,5 @@ def _backend(container: Container) -> tuple[str, Place] | None:
     if command is not None and argument is not None:
         known = argument.value is not None and not argument.value_is_unknown
         return ((argument.value or "").upper(), command.place_of(argument)) if known else None
-    if "VLLM_ATTENTION_BACKEND" not in set(container.environment):
-        return None
-    fact = container.environment["VLLM_ATTENTION_BACKEND"]
-    return (fact.value.upper(), fact.place) if fact.is_known and fact.place is not None else None
+    fact = container.variable("VLLM_ATTENTION_BACKEND")
+    return (fact.value.upper(), fact.place) if fact is not None and fact.is_known and fact.place is not None else None

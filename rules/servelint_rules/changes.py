@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint.records import NamedTuple
+from servelint_rules.pods import GPUS_OF_A_NODE
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -13,9 +14,6 @@ if TYPE_CHECKING:
     from servelint.case import PoolCase
     from servelint.facts import Fact
     from servelint.finding import Edit
-
-# GPUs that one host may be asked for when its own count is not known: an HGX or DGX board.
-MOST_GPUS_PER_HOST = 8
 
 
 class Hosts(NamedTuple):
@@ -100,7 +98,7 @@ def hosts_for(now: Hosts, gpus: int) -> Hosts | None:
     """Hosts for ``gpus`` GPUs in place of ``now``: the same hosts but fewer or more, else a part of a single one."""
     if gpus % now.gpus == 0 and (now.nodes > 1 or gpus == now.gpus):
         return Hosts(now.gpus, gpus // now.gpus)
-    if gpus <= now.gpus or (now.nodes == 1 and gpus <= MOST_GPUS_PER_HOST):
+    if gpus <= now.gpus or (now.nodes == 1 and gpus <= GPUS_OF_A_NODE):
         return Hosts(gpus, 1)
     return None
 

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.source.nodes import ScalarNode
+from servelint_rules import pods
 from servelint_rules.figures import count
-from servelint_rules.stated_rooms import is_shared, texts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,11 +34,11 @@ def _of_entry(pool: Pool) -> Iterator[Verdict]:
     size = entry.get("pvcStorage")
     if not isinstance(size, ScalarNode) or not size.text or not entry.text_at("modelURL"):
         return
-    modes = texts(entry.elements_at("pvcAccessMode"))
-    if is_shared(modes) or any(entry.text_at(key) for key in _PINNED):
+    modes = list(pods.texts(entry.get("pvcAccessMode")))
+    if pods.is_shared(modes) or any(entry.text_at(key) for key in _PINNED):
         return
-    pods = pool.replicas_max.get(1) * pool.nodes.get(1)
-    if pods < 2:
+    mounting = pool.replicas_max.get(1) * pool.nodes.get(1)
+    if mounting < 2:
         return
     facts = ((pool.replicas_max, "replicas"), (pool.nodes, "pods of one replica"))
     related = [Related(f.place, f"{f.value} {what}") for f, what in facts if f.get(1) > 1 and f.place is not None]
@@ -47,7 +47,7 @@ def _of_entry(pool: Pool) -> Iterator[Verdict]:
     said = f"is {modes[0]}" if modes else f"is {_DEFAULT} where pvcAccessMode is not stated"
     yield Verdict(
         place,
-        f"the chart's claim for {container.name} {said}, and {count(pods, 'pod')} mount it",
+        f"the chart's claim for {container.name} {said}, and {count(mounting, 'pod')} mount it",
         related=tuple(related),
         proposals=(Proposal("pvcAccessMode: [ReadWriteMany], with a storage class that has it", False, None),),
         severity=Severity.WARNING,

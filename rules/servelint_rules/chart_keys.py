@@ -127,10 +127,10 @@ def _instead(name: str, level: str, known: list[str]) -> str:
             return f"move it to {place}, where it is read"
     if level == "modelSpec" and name in _INSTEAD:
         return f"write {_INSTEAD[name]}, which the chart reads"
-    from difflib import get_close_matches  # lazy: few values have unknown keys
+    from servelint_rules.slips import nearest  # lazy: few values have unknown keys
 
-    near = get_close_matches(name.lower(), sorted(each.lower() for each in known), n=1, cutoff=0.85)
-    return f"write {next(each for each in known if each.lower() == near[0])}" if near else ""
+    near = nearest(name, known)
+    return f"write {near}" if near else ""
 
 
 def _alone(case: ContainerCase, entry: MappingNode) -> Iterator[Verdict]:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
+from servelint.formats import containers
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import guards
 
@@ -39,8 +40,7 @@ def none_asked(case: ContainerCase) -> Iterator[Verdict]:
     if any(entry.get(key) is not None for key in _OTHERWISE) or _runtime_class(root, entry) != "":
         return
     image = container.image.get("").lower()
-    words = "".join(c if c.isalnum() else " " for c in image).split()
-    if "vllm-openai" not in image or _CPU_WORDS.intersection(words):
+    if "vllm-openai" not in image or not _CPU_WORDS.isdisjoint(containers.words_of(image)):
         return
     document = container.document
     chosen = entry.get("lmcacheConfig", "cudaVisibleDevices")
@@ -50,8 +50,9 @@ def none_asked(case: ContainerCase) -> Iterator[Verdict]:
 
         return insert_entry(document, entry, "requestGPU", "1", "requestMemory")
 
+    name = entry.get("name") or entry.get("modelURL")
     yield Verdict(
-        container.image.place or container.place,
+        Place.of(document, name) if name is not None else container.place,
         "the entry asks for no GPU: its pod may land on a node without one, and shares what it finds there",
         related=(Related(Place.of(document, chosen), "picks one of the GPUs that the pod happens to see"),)
         if chosen is not None

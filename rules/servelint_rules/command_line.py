@@ -5,12 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.engines.arguments import is_truth, stray_value
-from servelint.engines.command import Form
+from servelint.engines.command import TRUE, Form
 from servelint.engines.flags import Presence
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, rewording
-from servelint_rules.engine_options import ENGINES, flag_place, is_fork, is_written, listed, options, refusal, scanned, shortened
+from servelint_rules.engine_options import (
+    ENGINES,
+    flag_place,
+    is_fork,
+    is_own_build,
+    is_written,
+    listed,
+    options,
+    refusal,
+    scanned,
+    shortened,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +31,6 @@ if TYPE_CHECKING:
     from servelint.engines.flags import Flag
     from servelint.engines.versions import Version
 
-_TRUE = frozenset(("true", "1", "yes", "on"))
 # Options that collect what each of their occurrences says (action="append", vllm/entrypoints/openai/cli_args.py).
 _COLLECTING = frozenset(("--middleware",))
 
@@ -53,7 +63,8 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
 
     Proven, and an error, where the image's tag names a release that was scanned. Otherwise (no version in the tag, or
     one newer than those scanned) it is a heuristic and a warning; so it is for Dynamo's workers, which have options of their
-    own. Images of forks for other hardware are left out.
+    own. Images of forks for other hardware are left out, and so is, in an image that is built beside the manifest or that a
+    variable names, what is no slip of an option's name.
 
     ## References
 
@@ -83,7 +94,10 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
             label = f"{engine} {version} has no {written}" if certain else f"no {engine} release from {scanned(table)} has it"
             label += f"; the nearest is {near}" if near else ""
         proposals = [Proposal(f"take {written} out", False, rewording.removed(command, argument))]
-        if near and _is_slip(table.spelled(written), near):
+        slip = bool(near) and _is_slip(table.spelled(written), str(near))
+        if not slip and not several and version is None and is_own_build(case.container):
+            continue
+        if near and slip:
             proposals.insert(0, Proposal(f"{near} instead", False, rewording.renamed(command, argument, near)))
         yield Verdict(
             flag_place(command, argument),
@@ -123,7 +137,9 @@ def _misspelled(command: Command) -> Iterator[Verdict]:
 
 
 def _is_slip(written: str, meant: str, most: int = 2) -> bool:
-    """Whether ``written`` is ``meant`` but for a slip of the keyboard: at most ``most`` characters differ."""
+    """Whether ``written`` is ``meant`` but for its style (``maxModelLen``) or a slip of the keyboard of ``most`` characters."""
+    if written.replace("-", "").replace("_", "").lower() == meant.replace("-", "").lower():
+        return True
     from difflib import SequenceMatcher  # lazy: only findings compare
 
     same = sum(block.size for block in SequenceMatcher(None, written, meant, autojunk=False).get_matching_blocks())
@@ -253,7 +269,7 @@ def _switched(
 ) -> Proposal:
     """The switch without its value, in the sense the value had."""
     negative = flag.negates(argument.written)
-    on = (value.strip().lower() in _TRUE) != negative
+    on = (value.strip().lower() in TRUE) != negative
     off = flag.negative_spelling
     if on:
         new = flag.name if negative else argument.written
@@ -310,8 +326,14 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
         winner = winners.setdefault(argument.name, argument)
         # What a runtime or a base gives, an object that uses it may give anew: that is what it is for.
         overrides = argument.document is not winner.document and command.table.parser != "clap"
-        if winner is not argument and is_written(argument) and not overrides:
+        if winner is not argument and is_written(argument) and not overrides and not _is_written_once(argument, winner):
             yield _given_twice(command, argument, winner)
+
+
+def _is_written_once(argument: Argument, other: Argument) -> bool:
+    """Two arguments of one text (an alias, a list that is given by two ways): to take it out would take out both."""
+    one, two = argument.words[0], other.words[0]
+    return one.node is two.node and one.start == two.start
 
 
 def _given_twice(command: Command, argument: Argument, winner: Argument) -> Verdict:

@@ -161,7 +161,7 @@ def value_out_of_range(case: ContainerCase) -> Iterator[Verdict]:
             what = "whole number" if kinds[-1] != "float" else "number"
             yield Verdict(
                 command.place_of(argument),
-                f"“{shortened(value, 40)}” is no {what}",
+                f"“{shortened(value, 40)}” is " + (f"no {what}" if not value.strip().isdigit() else "larger than any setting"),
                 severity=severity,
                 certainty=certainty,
                 key=argument.name,

@@ -146,10 +146,10 @@ def _instead(name: str, path: str, known: frozenset[str], levels: Mapping[str, s
     homes = [level.replace("[]", "") for level, fields in levels.items() if level != path and name in fields.split()]
     if homes:
         return f"it belongs in {homes[0]}"
-    from difflib import get_close_matches  # lazy: few objects have unknown fields
+    from servelint_rules.slips import nearest  # lazy: few objects have unknown fields
 
-    near = get_close_matches(name.lower(), sorted(each.lower() for each in known), n=1, cutoff=0.85)
-    return f"write {next(each for each in sorted(known) if each.lower() == near[0])}" if near else ""
+    near = nearest(name, known)
+    return f"write {near}" if near else ""
 
 
 def _old_layout(document: Document, spec: MappingNode) -> Iterator[Verdict]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
-from servelint.formats import devices
+from servelint.formats import containers, devices
 from servelint.rulebook import Scope, rule
 from servelint_rules.places import place_of, related
 
@@ -26,7 +26,7 @@ _MAKERS = ("nvidia.com/", "amd.com/", "habana.ai/", "gpu.intel.com/", "google.co
 
 @rule(
     "HWQ506", "mig-multi-slice", "One engine over several MIG slices",
-    severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
+    severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.POOL, since="0.1.0",
     engines=("vllm", "sglang", "trtllm", "tgi"),
 )  # fmt: skip
 def mig_multi_slice(case: PoolCase) -> Iterator[Verdict]:
@@ -37,8 +37,8 @@ def mig_multi_slice(case: PoolCase) -> Iterator[Verdict]:
 
     ## Why it matters
 
-    A CUDA process sees one MIG slice, and slices have no way to reach each other. The engine finds one device, or NCCL fails
-    with "Duplicate GPU detected".
+    Slices have no way to reach each other directly: neither NVLink nor peer access. With most drivers a CUDA process sees one
+    slice only, or NCCL stops with "Duplicate GPU detected". Where it starts, every layer's exchange goes through the host.
 
     ## How to fix
 
@@ -46,11 +46,12 @@ def mig_multi_slice(case: PoolCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven: the driver's own limit.
+    Heuristic: slices of different GPUs have been seen to work with recent drivers, and NCCL has begun to take slices.
 
     ## References
 
     - NVIDIA MIG user guide, application considerations
+    - [nccl#1716](https://github.com/NVIDIA/nccl/issues/1716): support for slices, experimental, without peer access
     - [vllm#7211](https://github.com/vllm-project/vllm/issues/7211), [k8s-device-plugin#446](https://github.com/NVIDIA/k8s-device-plugin/issues/446)
     """
     pool = case.pool
@@ -62,7 +63,7 @@ def mig_multi_slice(case: PoolCase) -> Iterator[Verdict]:
     place = place_of(pool, pool.tensor, pool.pipeline)
     yield Verdict(
         place,
-        f"{ranks} ranks on {pool.gpu_resource}: slices cannot exchange data",
+        f"{ranks} ranks on {pool.gpu_resource}: slices have no direct way to each other; most drivers show a process only one",
         related=related(place, (pool.gpus_per_node, pool.gpu_resource)),
         proposals=(Proposal("one larger slice or a whole GPU, tensor-parallel size 1", False, None),),
     )
@@ -122,7 +123,7 @@ def vendor_mismatch(case: ContainerCase) -> Iterator[Verdict]:
 def _built_for(image: str) -> tuple[str, str]:
     """(the word that says it, the prefix of the resources) of the devices that an image is built for; "" where none does."""
     name = image.rpartition("@")[0] or image
-    words = set("".join(c if c.isalnum() else " " for c in name.rpartition("/")[2].lower()).split())
+    words = containers.words_of(name.rpartition("/")[2])
     found = {prefix: word for word, prefix in _BUILT_FOR.items() if word in words}
     if not _OWN_GAUDI.isdisjoint(name.lower().split("/")[:-1]):
         found["habana.ai/"] = "gaudi"

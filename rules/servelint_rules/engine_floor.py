@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING
 
 from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Proposal, Severity, Verdict
+from servelint.formats import containers
 from servelint.rulebook import Scope, rule
-from servelint_rules.host_resources import GIB, in_gib, memory_limit, quantity
+from servelint_rules import guards
+from servelint_rules.figures import GIB, in_gib
+from servelint_rules.host_resources import memory_limit, quantity
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +24,6 @@ if TYPE_CHECKING:
 _FLOOR = 2 * GIB
 _COMFORTABLE = 16 * GIB
 _FLOOR_CPUS = 1.0
-_PRETENDERS = frozenset(("sim", "simulator", "mock", "mocker"))
 
 
 @rule(
@@ -77,8 +79,7 @@ def host_memory_below_engine(case: PoolCase) -> Iterator[Verdict]:
 
 
 def _pretends(container: Container) -> bool:
-    words = "".join(c if c.isalnum() else " " for c in container.image.get("").lower()).split()
-    return bool(_PRETENDERS.intersection(words))
+    return not guards.PRETENDERS.isdisjoint(containers.words_of(container.image.get("")))
 
 
 def _is_a_part_of_the_model(pool: Pool, limit_bytes: float) -> bool:

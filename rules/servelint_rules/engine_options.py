@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
 from servelint.finding import Certainty, Severity
-from servelint_rules import flag_history
+from servelint.formats import containers
+from servelint.source.nodes import ScalarNode
+from servelint_rules import flag_history, guards
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -52,8 +54,13 @@ def stated(command: Command) -> Iterator[tuple[Argument, str]]:
         value = argument.value
         if argument.flag is None or argument.key or value is None or argument.form is Form.JAMMED:
             continue
-        if not any(word.variable for word in argument.words) and not any(mark in value for mark in _TEMPLATES):
+        if not any(word.variable for word in argument.words) and not _is_filled_in(value):
             yield argument, value
+
+
+def _is_filled_in(value: str) -> bool:
+    """A template's variable: ``${n}``, ``{{ n }}``, or a value that is nothing but ``{n}`` (a parameter of a sweep)."""
+    return any(mark in value for mark in _TEMPLATES) or (value[:1] == "{" and value[1:-1].isidentifier() and value[-1:] == "}")
 
 
 def is_fork(case: ContainerCase) -> bool:
@@ -62,8 +69,18 @@ def is_fork(case: ContainerCase) -> bool:
 
 
 def is_fork_image(image: str) -> bool:
-    image = image.lower()
-    return bool(set("".join(c if c.isalnum() else " " for c in image).split()) & _FORKS)
+    return not _FORKS.isdisjoint(containers.words_of(image))
+
+
+def is_own_build(container: Container) -> bool:
+    """An image that is built beside the manifest, or that a variable names: nobody can say which options were added to it."""
+    written = container.node.get("image")
+    text = written.text if isinstance(written, ScalarNode) else ""
+    return (
+        container.node.get("build") is not None
+        or "$" in text
+        or (container.image.is_known and guards.is_local_image(container.image.value))
+    )
 
 
 def is_newest(case: ContainerCase) -> bool:
@@ -151,5 +168,5 @@ def shortened(text: str, most: int = 60) -> str:
 
 
 def listed(names: tuple[str, ...], most: int = 3) -> str:
-    shown = " or ".join(names[:most])
-    return shown if len(names) <= most else f"{shown} or {len(names) - most} more"
+    kept = [*names[:most], f"{len(names) - most} more"] if len(names) > most else list(names)
+    return kept[0] if len(kept) == 1 else f"{', '.join(kept[:-1])} or {kept[-1]}"

@@ -9,6 +9,7 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules.engine_options import is_fork
+from servelint_rules.slips import distance
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -100,7 +101,7 @@ def _nearest(engine: str, name: str, libraries: frozenset[str]) -> str:
     if len(words) < 2 or first in _WORDS:
         return ""
     known: set[str] = set()
-    if engine == "vllm" and len(words) > 2 and _distance(first, "VLLM") <= 2:
+    if engine == "vllm" and len(words) > 2 and distance(first, "VLLM") <= 2:
         from servelint.engines.flags import environment_table  # lazy: only such names need the table
 
         table = environment_table(engine)
@@ -127,7 +128,7 @@ def _is_slip(words: list[str], others: list[str]) -> bool:
     for word, other in slips:
         # Two letters of one word may be wrong where the rest of a long name leaves no doubt, else one.
         most = 2 if same >= 16 else 1
-        if min(len(word), len(other)) < 3 or _distance(word, other) > most:
+        if min(len(word), len(other)) < 3 or distance(word, other) > most:
             return False
     return bool(slips) or (len(words) > 3 and same >= 12)
 
@@ -143,20 +144,3 @@ def _abbreviates(one: str, other: str) -> bool:
         return False
     rest = iter(long)
     return all(letter in rest for letter in short)
-
-
-def _distance(one: str, other: str, most: int = 2) -> int:
-    """Letters to insert, leave out, replace or swap, to make one word the other; ``most`` + 1 where it takes more."""
-    if abs(len(one) - len(other)) > most:
-        return most + 1
-    before: list[int] = []
-    last = list(range(len(other) + 1))
-    for i, letter in enumerate(one, 1):
-        row = [i]
-        for j, against in enumerate(other, 1):
-            cost = min(last[j] + 1, row[j - 1] + 1, last[j - 1] + (letter != against))
-            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == against:
-                cost = min(cost, before[j - 2] + 1)
-            row.append(cost)
-        before, last = last, row
-    return min(last[-1], most + 1)

@@ -51,8 +51,8 @@ def api_key_only(case: ContainerCase) -> Iterator[Verdict]:
         return
     argument = command.last("--api-key")
     place = flag_place(command, argument) if argument is not None else None
-    if place is None and "VLLM_API_KEY" in set(case.container.environment):
-        place = case.container.environment["VLLM_API_KEY"].place
+    if place is None and (variable := case.container.variable("VLLM_API_KEY")) is not None:
+        place = variable.place
     if place is not None:
         yield Verdict(place, "/invocations and other paths outside /v1 answer without the key")
 
@@ -163,16 +163,14 @@ def adapters_at_run_time(case: ContainerCase) -> Iterator[Verdict]:
 
 def _switched_on(case: ContainerCase, name: str) -> Place | None:
     """Where the variable stands; None where it is not on."""
-    if name not in set(case.container.environment):
-        return None
-    fact = case.container.environment[name]
-    return fact.place if fact.is_known and fact.value.strip().lower() in _ON else None
+    fact = case.container.variable(name)
+    return fact.place if fact is not None and fact.is_known and fact.value.strip().lower() in _ON else None
 
 
 def _loads_adapters(case: ContainerCase) -> bool:
     """Something in the file, or a plugin of the engine, loads adapters while the engine runs."""
-    variables = case.container.environment
-    if "VLLM_PLUGINS" in set(variables) and "lora" in str(variables["VLLM_PLUGINS"].get("")).lower():
+    plugins = case.container.variable("VLLM_PLUGINS")
+    if plugins is not None and "lora" in plugins.get("").lower():
         return True
     lines = (line.partition(" #")[0] for line in case.container.document.physical.source.text.splitlines())
     return any(line.strip().lstrip("- ").startswith(_LOADERS) or _SYNCER in line for line in lines)

@@ -8,8 +8,9 @@ if TYPE_CHECKING:
     from servelint.capacity.memory import MemoryBudget
     from servelint.case import PoolCase
     from servelint.estimate import Estimate
+    from servelint.formats.containers import Probe
 
-GIB = float(1 << 30)
+GIB = 1 << 30
 
 
 def gib(size_bytes: float) -> str:
@@ -17,6 +18,11 @@ def gib(size_bytes: float) -> str:
     value = size_bytes / GIB
     text = f"{value:.1f}" if abs(value) >= 1 or value == 0 else f"{value:.2f}"
     return text.replace("-", "−")
+
+
+def in_gib(size_bytes: float) -> str:
+    """``64``, ``1.5``: bytes that somebody states or stores as GiB to three figures, without the unit."""
+    return f"{size_bytes / GIB:.3g}" if size_bytes < 100 * GIB else f"{size_bytes / GIB:.0f}"
 
 
 def span(estimate: Estimate) -> str:
@@ -40,16 +46,26 @@ def duration(value: float) -> str:
     return f"{value:.6f}".rstrip("0").rstrip(".") if "e" in text else text
 
 
+def patience(probe: Probe) -> str:
+    """How the time comes about for which a container may fail a probe: ``0 s + 10 s × 3 failures = 30 s``."""
+    return f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s"
+
+
 def count(number: int, what: str) -> str:
     """``1 GPU``, ``4 GPUs``."""
     return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def rate(tokens_per_second: float) -> str:
-    """Tokens per second, rounded to what its size deserves: ``19073``, ``4.8 million``."""
+    """Tokens per second, rounded to what its size deserves: ``19,073``, ``4.8 million``."""
     if tokens_per_second >= 1e6:
         return f"{tokens_per_second / 1e6:.3g} million"
-    return f"{tokens_per_second:.0f}" if tokens_per_second >= 100 else f"{tokens_per_second:.3g}"
+    return f"{tokens_per_second:,.0f}" if tokens_per_second >= 100 else f"{tokens_per_second:.3g}"
+
+
+def dotted(capability: tuple[int, int]) -> str:
+    """A compute capability as NVIDIA writes it: ``9.0``."""
+    return f"{capability[0]}.{capability[1]}"
 
 
 def budget(case: PoolCase, memory: MemoryBudget) -> str:

@@ -173,8 +173,8 @@ def flag_newer_than_image(case: ContainerCase) -> Iterator[Verdict]:
         if flag is None or argument.form is Form.JAMMED or argument.abbreviated or flag.removed_before(version):
             continue
         since = flag.first_with(command.table.spelled(argument.written), version)
-        if since is None or _is_beginning(command, argument, version):
-            continue
+        if since is None or len(command.table.candidates(argument.written, version)) == 1:
+            continue  # the release reads it as the beginning of the one option that it has
         older = flag.name if flag.presence(version) is Presence.PRESENT else ""
         what = (
             f"the spelling came with {engine} {since}; {version} calls it {older}" if older else f"{engine} has it since {since}"

@@ -100,7 +100,7 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
             (pool.data, f"data-parallel size {pool.data.get(1)}"),
             (pool.nodes, f"{count(pool.nodes.get(1), 'host')} in a group"),
         ),
-        proposals=gpu_counts.proposals(pool, need),
+        proposals=gpu_counts.proposals(pool, need, whole_hosts=kind in _WHOLE_MACHINES),
         severity=Severity.ERROR if missing else Severity.WARNING,
         key="fewer" if missing else "more",
     )

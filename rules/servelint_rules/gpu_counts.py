@@ -9,10 +9,12 @@ from servelint.formats import devices
 from servelint.records import NamedTuple
 from servelint_rules.changes import Hosts, edits_of, hosts_for
 from servelint_rules.figures import count
+from servelint_rules.pods import MOST_GPUS_OF_A_NODE
 
 if TYPE_CHECKING:
     from servelint.case import PoolCase
     from servelint.deployment import Container, Pool
+    from servelint.engines.command import Command
 
 DEGREE_FLAGS = (
     "--tensor-parallel-size", "--pipeline-parallel-size", "--data-parallel-size", "--data-parallel-size-local",
@@ -21,7 +23,11 @@ DEGREE_FLAGS = (
     "--tensor_parallel_size", "--pipeline_parallel_size", "--context_parallel_size",  # TensorRT-LLM
     "--num-shard",  # TGI
 )  # fmt: skip
-_MOST_GPUS_PER_POD = 16
+
+
+# Job files whose command runs on every host: without options that join the hosts, each has an engine of its own.
+_RUN_ON_EACH_HOST = ("skypilot", "dstack")
+_JOINING = ("--nnodes", "--node-rank", "--dist-init-addr", "--distributed-executor-backend", "--data-parallel-address")
 
 
 class Need(NamedTuple):
@@ -62,6 +68,8 @@ def need_of(case: PoolCase) -> Need | None:
     layout = case.layout
     nodes, gpus = pool.nodes.value, pool.gpus_per_node.value
     command = pool.containers[0].command
+    if nodes > 1 and layout.world_size <= gpus and case.deployment.format in _RUN_ON_EACH_HOST and not _joins_hosts(command):
+        return None
     local = 0
     if command is not None and command.last("--nnodes") is None:
         if command.last("--data-parallel-rank") is not None or command.last("--data-parallel-external-lb") is not None:
@@ -71,6 +79,12 @@ def need_of(case: PoolCase) -> Need | None:
     if local and local < layout.data:
         return Need(layout.rank_group * local, gpus, True)
     return Need(layout.world_size, nodes * gpus, False)
+
+
+def _joins_hosts(command: Command | None) -> bool:
+    if command is None or any(command.last(flag) is not None for flag in _JOINING):
+        return True
+    return any("ray start" in word.node.text for word in command.program.words)
 
 
 def arithmetic(case: PoolCase, need: Need) -> tuple[str, ...]:
@@ -94,7 +108,8 @@ def _in_pods(pool: Pool) -> bool:
     return bool(pool.containers) and pool.containers[0].pod is not None
 
 
-def proposals(pool: Pool, need: Need) -> tuple[Proposal, ...]:
+def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Proposal, ...]:
+    """``whole_hosts``: how many GPUs a host has is not the manifest's to choose."""
     if need.machine:
         return (
             Proposal(f"tensor-parallel size {need.asked}", False, edits_of(pool.tensor, need.asked)),
@@ -106,7 +121,10 @@ def proposals(pool: Pool, need: Need) -> tuple[Proposal, ...]:
     fewer = nodes > 1 and gpus > 0 and need.needed < need.asked and need.needed % gpus == 0
     if fewer and gpus % pool.tensor.value == 0:
         return (_group(pool, need.needed // gpus),)  # whole tensor groups stay on one host
-    if need.needed % nodes == 0 and need.needed // nodes <= _MOST_GPUS_PER_POD:
+    if whole_hosts and not need.needed % max(gpus, 1):
+        hosts_needed = count(need.needed // max(gpus, 1), "host")
+        return (Proposal(f"{hosts_needed} for each worker, or degrees whose product is {need.asked}", False, None),)
+    if need.needed % nodes == 0 and need.needed // nodes <= MOST_GPUS_OF_A_NODE:
         each = need.needed // nodes
         where = "" if nodes == 1 else " in each pod" if _in_pods(pool) else " on each host"
         title = f"ask for {count(each, 'GPU')}{where}"

@@ -108,8 +108,8 @@ def coordinator_address(case: PoolCase) -> Iterator[Verdict]:
     if not guards.is_complete(container.pod) or command.last("--data-parallel-address") is not None:
         return
     backend = command.last("--data-parallel-backend")
-    names = set(container.environment)
-    if (backend is not None and backend.value == "ray") or "VLLM_DP_MASTER_IP" in names or _is_open(command):
+    named = container.variable("VLLM_DP_MASTER_IP") is not None
+    if (backend is not None and backend.value == "ray") or named or _is_open(command):
         return
     data = pool.data
     if not data.is_stated or data.value < 2:

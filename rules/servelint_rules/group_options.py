@@ -164,4 +164,4 @@ def _what(ours: str, theirs: str) -> str:
     more, less = [w for w in other if w not in one], [w for w in one if w not in other]
     parts = [f"no {', '.join(more)}"] if more else []
     parts += [f"{', '.join(less)} besides"] if less else []
-    return " and ".join(parts) or "another order"
+    return f"{' and '.join(parts)} in its list" if parts else "another order"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats import devices
+from servelint.formats import containers, devices
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
@@ -13,6 +13,10 @@ if TYPE_CHECKING:
 
 # Words of an image name or tag that say that no GPU is used, or that a unit of the resource is not a GPU.
 _NO_GPU = frozenset(("cpu", "tpu", "neuron", "neuronx", "sim", "simulator", "mock", "mocker", "xpu", "ascend", "npu"))
+PRETENDERS = frozenset(("sim", "simulator", "mock", "mocker"))
+"""Words of the images that take an engine's arguments and run no model."""
+ENGINES = ("vllm", "sglang", "tgi", "trtllm")
+"""Engines of which it is described which port they open, and when."""
 _NO_GPU_DEVICES = frozenset(("cpu", "tpu", "neuron", "xpu", "npu"))
 # Labels and annotations by which an operator marks the objects it builds or changes.
 _OPERATORS = ("ray.io/", "nvidia.com/dynamo", "serving.kserve.io/", "kaito.sh/", "kubeai.org/", "workloads.x-k8s.io/",
@@ -79,18 +83,14 @@ def gets_new_nodes(pod: Pod) -> bool:
 
 def runs_on_gpus(container: Container) -> bool:
     """Nothing says that the engine runs on CPUs, TPUs or another kind of device, or only pretends to run."""
-    words = set("".join(c if c.isalnum() else " " for c in (container.node.text_at("image") or "").lower()).split())
-    if words & _NO_GPU:
+    if not _NO_GPU.isdisjoint(containers.words_of(container.node.text_at("image") or "")):
         return False
     for name in ("VLLM_TARGET_DEVICE", "PJRT_DEVICE", "TPU_BACKEND_TYPE", "VLLM_CPU_KVCACHE_SPACE"):
-        if name in set(container.environment) and (name != "VLLM_TARGET_DEVICE" or not _says(container, name, "cuda")):
+        fact = container.variable(name)
+        if fact is not None and (name != "VLLM_TARGET_DEVICE" or fact.get("").lower() != "cuda"):
             return False
     argument = container.command.last("--device") if container.command is not None else None
     return argument is None or (argument.value or "").lower() not in _NO_GPU_DEVICES
-
-
-def _says(container: Container, name: str, value: str) -> bool:
-    return str(container.environment[name].get("")).lower() == value
 
 
 def counts_devices(pool: Pool) -> bool:
@@ -120,7 +120,12 @@ def sees_host_devices(container: Container) -> bool:
     pod = container.pod
     if pod is None or (container.node.text_at("securityContext", "privileged") or "").lower() == "true":
         return True
-    if pod.node.get("spec", "runtimeClassName") is not None or "NVIDIA_VISIBLE_DEVICES" in set(container.environment):
+    if pod.node.get("spec", "runtimeClassName") is not None or container.variable("NVIDIA_VISIBLE_DEVICES") is not None:
         return True
     paths = [volume.get("hostPath", "path") for volume in pod.node.elements_at("spec", "volumes")]
     return any(isinstance(path, ScalarNode) and path.text.startswith("/dev") for path in paths)
+
+
+def is_local_image(image: str) -> bool:
+    """A name alone, which no registry has for an engine: built or loaded beside the manifest, or replaced by kustomize."""
+    return bool(image) and "/" not in image

@@ -9,6 +9,7 @@ from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards
 from servelint_rules.changes import edits_of, stated
+from servelint_rules.figures import dotted
 from servelint_rules.places import place_of, related
 from servelint_rules.unaccounted import check_accelerator
 
@@ -76,11 +77,11 @@ def bf16_unsupported(case: PoolCase) -> Iterator[Verdict]:
     place = place_of(pool, pool.dtype, pool.model)
     yield Verdict(
         place,
-        f"{accelerator.name} has compute capability {_dotted(capability)}; {asked.words} needs {_dotted(_BFLOAT16_FROM)}",
+        f"{accelerator.name} has compute capability {dotted(capability)}; {asked.words} needs {dotted(_BFLOAT16_FROM)}",
         arithmetic=(f"vLLM {pool.version.value} keeps the type of the checkpoint",) if asked.auto else (),
         related=related(
             place,
-            (pool.accelerator, f"compute capability {_dotted(capability)}"),
+            (pool.accelerator, f"compute capability {dotted(capability)}"),
             *(((pool.version, "no fallback to float16 yet"),) if asked.auto else ()),
         ),
         proposals=(_proposal(case),),
@@ -113,10 +114,6 @@ def _bfloat16(case: PoolCase) -> _Asked | None:
         return None
     by_name = architecture.by_name or architecture.quantization_inferred
     return _Asked("its checkpoint of bfloat16", True, not elsewhere and not by_name)
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"
 
 
 def _proposal(case: PoolCase) -> Proposal:

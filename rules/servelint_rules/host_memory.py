@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.engines.versions import VLLM_V1
 from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
+from servelint.formats import containers
 from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards
-from servelint_rules.figures import count
-from servelint_rules.host_resources import GIB, Size, in_gib, memory_limit, memory_volumes
+from servelint_rules.figures import GIB, count, in_gib
+from servelint_rules.host_resources import Size, memory_limit, memory_volumes
 from servelint_rules.loading import checkpoint_size
 from servelint_rules.path_models import named_by_path
 
@@ -24,12 +26,8 @@ if TYPE_CHECKING:
 
 # Loaders that read weights without the page cache, or load none; and those that hold files in memory of their own.
 _UNCACHED = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", "tensorizer", "fastsafetensors", "gguf"))
-_CPU_WORDS = frozenset(("cpu",))
-_NO_MODEL = frozenset(("sim", "simulator", "mock", "mocker"))
 # Weights that pass through the page cache may be so many times what it can hold before they are said to be too much.
 MOST_TIMES = 3
-# Releases before it run the V0 engine, which pins swap space for every GPU (vllm/config/cache.py, `swap_space`).
-_V1_FROM = (0, 8, 0)
 
 
 class Held(NamedTuple):
@@ -173,12 +171,12 @@ def _over_budget(case: PoolCase, container: Container, limit: Size) -> bool:
 
 def runs_on_cpus(container: Container) -> bool:
     """The engine computes on the host, as far as its image, its variables or its options say."""
-    words = set("".join(c if c.isalnum() else " " for c in (container.node.text_at("image") or "").lower()).split())
-    if words & _NO_MODEL:
+    words = containers.words_of(container.node.text_at("image") or "")
+    if words & guards.PRETENDERS:
         return False
     device = container.command.last("--device") if container.command is not None else None
     named = device is not None and device.value == "cpu"
-    return bool(words & _CPU_WORDS) or container.variable("VLLM_CPU_KVCACHE_SPACE") is not None or named
+    return "cpu" in words or container.variable("VLLM_CPU_KVCACHE_SPACE") is not None or named
 
 
 def _number(container: Container, variable: str) -> float | None:
@@ -314,9 +312,9 @@ def _keeps_locally(container: Container) -> bool:
 
 
 def _swap_space(pool: Pool, container: Container) -> float | None:
-    """GiB of swap space for each GPU, of the releases that make any."""
+    """GiB of swap space for each GPU, of the releases that make any: V0 pins it (vllm/config/cache.py)."""
     version = pool.version.get(None)
-    if pool.engine.get("") != "vllm" or version is None or version >= _V1_FROM or container.command is None:
+    if pool.engine.get("") != "vllm" or version is None or version >= VLLM_V1 or container.command is None:
         return None
     argument = container.command.last("--swap-space")
     table = container.command.table.flag("--swap-space")

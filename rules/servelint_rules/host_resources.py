@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from servelint.facts import Place
 from servelint.records import NamedTuple
 from servelint.source.nodes import Node, ScalarNode
+from servelint_rules.figures import GIB
+from servelint_rules.pods import Mount, mounts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -14,7 +16,6 @@ if TYPE_CHECKING:
     from servelint.deployment import Container
     from servelint.source.nodes import Document
 
-GIB = 1 << 30
 # Suffixes of compose's byte values, which are binary (compose specification, "Specifying byte values").
 _COMPOSE = {"": 1, "b": 1, "k": 1 << 10, "kb": 1 << 10, "m": 1 << 20, "mb": 1 << 20, "g": GIB, "gb": GIB}
 
@@ -29,14 +30,6 @@ class Size(NamedTuple):
     @property
     def place(self) -> Place:
         return Place.of(self.document, self.node)
-
-
-class Mount(NamedTuple):
-    """A directory of the container: where it is mounted, and the volume, as the pod (None: elsewhere) describes it."""
-
-    path: str
-    name: str
-    volume: Node | None
 
 
 def quantity(document: Document, node: Node | None) -> Size | None:
@@ -70,32 +63,18 @@ def _compose_bytes(text: str) -> float:
         return 0.0
 
 
-def mounts(container: Container) -> Iterator[Mount]:
-    """The volume mounts of a container, with their volumes where the pod has them."""
-    volumes = {}
-    if container.pod is not None:
-        volumes = {volume.text_at("name") or "": volume for volume in container.pod.node.elements_at("spec", "volumes")}
-    for mount in container.node.elements_at("volumeMounts"):
-        name = mount.text_at("name") or ""
-        yield Mount((mount.text_at("mountPath") or "").rstrip("/") or "/", name, volumes.get(name))
-
-
 def mount_of(container: Container, path: str) -> Mount | None:
     """The mount that holds ``path``: the one with the longest path."""
-    holding = [mount for mount in mounts(container) if path == mount.path or path.startswith(mount.path.rstrip("/") + "/")]
+    every = mounts(container.pod, container.node)
+    holding = [mount for mount in every if path == mount.path or path.startswith(mount.path.rstrip("/") + "/")]
     return max(holding, key=lambda mount: len(mount.path)) if holding else None
 
 
 def memory_volumes(container: Container) -> Iterator[tuple[Mount, Size]]:
     """Directories in memory that state a size: what is written there counts against the container's limit."""
-    for mount in mounts(container):
+    for mount in mounts(container.pod, container.node):
         if mount.volume is None or mount.volume.text_at("emptyDir", "medium") != "Memory" or container.pod is None:
             continue
         size = quantity(container.pod.document, mount.volume.get("emptyDir", "sizeLimit"))
         if size is not None:
             yield mount, size
-
-
-def in_gib(size_bytes: float) -> str:
-    """``64``, ``1.5``: GiB for people, without the unit."""
-    return f"{size_bytes / GIB:.3g}" if size_bytes < 100 * GIB else f"{size_bytes / GIB:.0f}"

@@ -11,6 +11,7 @@ from servelint.formats import containers
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode
 from servelint_rules import guards, pods
+from servelint_rules.hub import cache_of_image
 from servelint_rules.places import place_of
 
 if TYPE_CHECKING:
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
 _OF_PRESETS = frozenset(("dshm", "home", "model-cache", "tls-certs", "tmp-dir"))
 # Volumes that a webhook mounts into containers of its own (GKE's bucket driver).
 _MOUNTED_ELSEWHERE = ("gke-gcsfuse-",)
-# Where images of the engines' projects keep what they fetch, by a part of their repository.
-_HUB = (("vllm/vllm-openai", "/root/.cache/huggingface"), ("lmsysorg/sglang", "/root/.cache/huggingface"))
 _CACHES = ("data", "model", "cache", "huggingface", "hf", "weights")
 
 
@@ -127,21 +126,21 @@ def cache_volume_unused(case: ContainerCase) -> Iterator[Verdict]:
     pod, model = container.pod, pool.model.get("")
     if pod is None or not guards.may_lack(pod) or not _fetches_to_home(container, model):
         return
+    kinds = ("configMap", "secret", "projected", "downwardAPI")
     mounts = [
-        (path, mount)
-        for mount, (path, volume) in zip(
-            container.node.elements_at("volumeMounts"), pods.mounted(pod, container.node), strict=True
-        )
-        if volume is None or all(volume.get(kind) is None for kind in ("configMap", "secret", "projected", "downwardAPI"))
+        mount
+        for mount in pods.mounts(pod, container.node)
+        if mount.volume is None or all(mount.volume.get(kind) is None for kind in kinds)
     ]
-    if any(path and _home_of(container).startswith(path) for path, _ in mounts):
+    if any(_home_of(container).startswith(mount.path) for mount in mounts):
         return
     said = list(_texts(container))
-    for path, mount in mounts:
+    for mount in mounts:
+        path = mount.path
         words = posixpath.basename(path).lower().replace("_", "-").split("-")
         if not any(word.removesuffix("s") in _CACHES for word in words) or any(path in text for text in said):
             continue
-        node = mount.get("mountPath")
+        node = mount.node.get("mountPath")
         yield Verdict(
             Place.of(container.document, node) if node is not None else place_of(pool, pool.model),
             f"{model} is fetched to {_home_of(container)}, and nothing uses {path}",
@@ -152,8 +151,8 @@ def cache_volume_unused(case: ContainerCase) -> Iterator[Verdict]:
 
 
 def _home_of(container: Container) -> str:
-    image = (container.node.text_at("image") or "").lower()
-    return next((path for part, path in _HUB if part in image), "")
+    """HF_HOME as the images of the engines' projects have it; "" for other images."""
+    return (cache_of_image(container) or "").removesuffix("/hub")
 
 
 def _fetches_to_home(container: Container, model: str) -> bool:
@@ -163,7 +162,7 @@ def _fetches_to_home(container: Container, model: str) -> bool:
     listed = set(container.environment)
     if listed & {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HOME", "TRANSFORMERS_CACHE"}:
         return False
-    if getattr(container.environment, "open_reason", "") or container.node.get("securityContext", "runAsUser") is not None:
+    if container.open_environment or container.node.get("securityContext", "runAsUser") is not None:
         return False
     return command.last("--download-dir") is None
 

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from servelint.case import ContainerCase
 
 # Tags that move with every build. A date, a commit or a version in the tag pins it.
-_MOVING = frozenset(("latest", "nightly", "main", "master", "dev", "develop", "edge", "rolling", "head", "trunk", "snapshot"))
 _VALUES = "helm-values"
 
 
@@ -46,7 +45,7 @@ def image_not_pinned(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven that the tag moves; a warning because it may be meant. Repositories that are one release's by their name are left
-    out.
+    out, and so are images that no registry has: built by the same compose file, or named without any repository.
 
     ## References
 
@@ -55,11 +54,13 @@ def image_not_pinned(case: ContainerCase) -> Iterator[Verdict]:
     container = case.container
     if (container.pod is not None and not guards.may_lack(container.pod)) or not container.image.is_known:
         return
+    if container.node.get("build") is not None or guards.is_local_image(container.image.value):
+        return
     place = container.image.place
     tag = containers.tag_of(container.image.value)
     if tag is None and (_names_a_release(container.image.value) or case.deployment.format == _VALUES):
         return
-    if place is None or not _moves(tag) or container.node.text_at("imagePullPolicy") == "Never":
+    if place is None or not containers.is_moving(tag) or container.node.text_at("imagePullPolicy") == "Never":
         return
     written = container.node.get("image", "tag") or container.node.get("tag") if case.deployment.format == _VALUES else None
     if written is not None:
@@ -81,10 +82,3 @@ def _names_a_release(image: str) -> bool:
     """The repository itself is one release's: Google's deep learning containers (``…-cu124.2-3.ubuntu2204.py311``)."""
     parts = image.rpartition("/")[2].split(".")
     return any("-" in part and part.replace("-", "").isdecimal() for part in parts)
-
-
-def _moves(tag: str | None) -> bool:
-    if tag is None:
-        return True
-    words = tag.lower().replace("_", "-").replace(".", "-").split("-")
-    return words[0] in _MOVING and not any(any(c.isdigit() for c in word) and not word.startswith("cu") for word in words[1:])

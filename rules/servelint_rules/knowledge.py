@@ -6,10 +6,15 @@ import os
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from servelint.errors import UsageError
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+
+class KnowledgeError(UsageError, ValueError):
+    """What an organization's knowledge file says cannot hold: its author is told, not the author of a rule."""
 
 
 class Step(NamedTuple):
@@ -101,7 +106,7 @@ def _builtin() -> Any:
 def parse(content: Any, path: str) -> Knowledge:
     """The knowledge that ``content`` states, by itself or (``extends: builtin``) over the built-in file.
 
-    Raises :class:`ValueError` with one sentence where it does not hold what it should.
+    Raises :class:`KnowledgeError` with one sentence where it does not hold what it should.
     """
     try:
         if isinstance(content, dict) and content.get("extends") == "builtin":
@@ -122,14 +127,14 @@ def parse(content: Any, path: str) -> Knowledge:
             {str(name): float(most) for name, most in content.get("assumptions", {}).items()},
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"{path} is not a knowledge file: {type(error).__name__}: {error}") from error
+        raise KnowledgeError(f"{path} is not a knowledge file: {type(error).__name__}: {error}") from error
     names = {step.name for step in known.order}
     for step in known.order:
         for other in step.after:
             if other not in names:
-                raise ValueError(f"{path} is not a knowledge file: step {step.name!r} stands after {other!r}, which is no step")
+                raise KnowledgeError(f"{path}: step {step.name!r} stands after {other!r}, which is no step")
         if known.builds_on(step.name, step.name):
-            raise ValueError(f"{path} is not a knowledge file: step {step.name!r} builds on itself")
+            raise KnowledgeError(f"{path}: step {step.name!r} builds on itself")
     return known
 
 

@@ -188,7 +188,7 @@ def expandable_segments(case: ContainerCase) -> Iterator[Verdict]:
     container = case.container
     command = container.command
     transfer = transfer_of(command)
-    fact = container.environment.get(_ALLOCATOR) if _ALLOCATOR in set(container.environment) else None
+    fact = container.variable(_ALLOCATOR)
     if command is None or transfer is None or fact is None or not fact.is_known or fact.place is None or not command.complete:
         return
     words = [word.strip() for word in fact.value.split(",")]

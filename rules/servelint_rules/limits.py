@@ -8,7 +8,7 @@ from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules.changes import edits_of, setting, stated
 from servelint_rules.figures import budget, gib
-from servelint_rules.memory import longest_fitting
+from servelint_rules.memory import BLOCK, longest_fitting
 from servelint_rules.model_length import derived_length, is_own, sglang_length
 from servelint_rules.places import place_of, related
 from servelint_rules.unaccounted import gpu_memory
@@ -125,7 +125,8 @@ def max_len_unset_on_small_gpu(case: PoolCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Estimated; a warning at most, as the model's length is derived from the catalogue.
+    Estimated; a warning at most, as the model's length is derived from the catalogue. Where the unfavourable end leaves no room
+    at all the interval is too wide to say anything.
 
     ## References
 
@@ -140,9 +141,9 @@ def max_len_unset_on_small_gpu(case: PoolCase) -> Iterator[Verdict]:
     accepted = accepted_length(pool)
     needed = memory.request_bytes(accepted.tokens)
     pool_bytes = memory.kv_pool_bytes
-    if accepted.certain or not pool_bytes.low < needed <= pool_bytes.mid or needed < _CLOSE * pool_bytes.mid:
+    if accepted.certain or not 0 < pool_bytes.low < needed <= pool_bytes.mid or needed < _CLOSE * pool_bytes.mid:
         return
-    fitting = longest_fitting(memory, accepted.tokens, pool.block_size.get(_BLOCK))
+    fitting = longest_fitting(memory, accepted.tokens, pool.block_size.get(BLOCK))
     proposals: tuple[Proposal, ...] = ()
     if fitting:
         title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"

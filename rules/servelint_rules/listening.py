@@ -39,6 +39,8 @@ _OTHERS = {
 }
 # Options by which the port is another's, or nothing listens in this container.
 _ELSEWHERE = ("--headless", "--data-parallel-supervisor-port", "--uds", "--data-parallel-multi-port-external-lb")
+# vLLM, vllm/envs.py (NIXL's side channel, Mooncake's bootstrap) and vllm/config/kv_transfer.py (kv_port).
+_VLLM_TRANSFER_PORTS = frozenset((5600, 8998, 14579))
 _LOCAL = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
@@ -133,11 +135,21 @@ def something_else_listens(container: Container, port: int) -> bool:
     pod, command = container.pod, container.command
     if pod is None or command is None or pods.other_containers(pod, container.node) or _starts_others(command):
         return True
-    if _gets_sidecar(pod):
+    if _gets_sidecar(pod) or port in _ports_beside(command):
         return True
     number = re.compile(rf"(?<!\d){port}(?!\d)")
     here = (container.node.get(key) for key in ("command", "args", "env"))
     return any(number.search(text) for node in here for text in pods.texts(node))
+
+
+def _ports_beside(command: Command) -> frozenset[int]:
+    """The default ports that an engine opens beside its own where it hands the KV cache over."""
+    if command.engine == "sglang" and command.last("--disaggregation-mode") is not None:
+        bootstrap = _default(command, "--disaggregation-bootstrap-port")
+        return frozenset((bootstrap,)) if bootstrap is not None else frozenset()
+    if command.engine == "vllm" and command.last("--kv-transfer-config") is not None:
+        return _VLLM_TRANSFER_PORTS
+    return frozenset()
 
 
 def _gets_sidecar(pod: Pod) -> bool:

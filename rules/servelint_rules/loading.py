@@ -8,6 +8,7 @@ from servelint.facts import Fact, Origin, OriginKind, UnknownFact
 from servelint.finding import Proposal, Related, Verdict
 from servelint.formats import containers
 from servelint_rules import listening, pods
+from servelint_rules.figures import patience
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pool
@@ -155,9 +156,7 @@ def below_ready_timeout(container: Container, probe: Probe) -> Verdict | None:
     return Verdict(
         place,
         f"the container is ended after {probe.grace_seconds} s, and {_READY_TIMEOUT} gives the engine {fact.value} s",
-        arithmetic=(
-            f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s",
-        ),
+        arithmetic=(patience(probe),),
         related=(Related(fact.place, f"{fact.value} s to load"),),
         proposals=(longer_budget(container, probe, int(fact.value)),),
         key=_READY_TIMEOUT,

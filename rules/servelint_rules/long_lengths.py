@@ -56,10 +56,8 @@ def allow_long_env(case: ContainerCase) -> Iterator[Verdict]:
     - [vllm#17924](https://github.com/vllm-project/vllm/issues/17924), [vllm#20904](https://github.com/vllm-project/vllm/pull/20904)
     """
     container, pool = case.container, case.pool
-    if _VARIABLE not in set(container.environment):
-        return
-    fact = container.environment[_VARIABLE]
-    if fact.place is None or not fact.is_known or fact.value.strip().lower() not in ("1", "true"):
+    fact = container.variable(_VARIABLE)
+    if fact is None or fact.place is None or not fact.is_known or fact.value.strip().lower() not in ("1", "true"):
         return
     length = pool.max_model_len
     if not length.is_known and length.reason == "not stated":

@@ -9,6 +9,7 @@ from servelint.rulebook import Scope, rule
 from servelint_rules.changes import hosts_for, hosts_now, resized, setting, stated
 from servelint_rules.figures import GIB, budget, gib, span
 from servelint_rules.places import place_of, related
+from servelint_rules.pods import GPUS_OF_A_NODE
 from servelint_rules.unaccounted import gpu_memory
 from servelint_rules.workload import accepted_length
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from servelint.case import PoolCase
 
 # KV cache block of vLLM on NVIDIA and AMD GPUs where none is stated.
-_BLOCK = 16
+BLOCK = 16
 # Engines that start with a cache that is too small for the longest request, and refuse such a request
 # (SGLang: max_req_len in sglang/srt/managers/tp_worker.py; trtllm-serve stops only if --fail_fast_on_attention_window_too_large).
 _SHORTENING = frozenset(("sglang", "trtllm"))
@@ -142,7 +143,7 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
         severity = Severity.WARNING
     source = f", {accepted.source}" if accepted.source else ""
     place = place_of(pool, pool.max_model_len, pool.model, pool.input_tokens_max)
-    fitting = longest_fitting(memory, length, pool.block_size.get(_BLOCK))
+    fitting = longest_fitting(memory, length, pool.block_size.get(BLOCK))
     proposals = []
     if fitting:
         title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"
@@ -198,8 +199,7 @@ def _more_tensor(case: PoolCase, sequences: int, tokens: int) -> Proposal | None
     """The smallest larger tensor-parallel size at which so many requests surely fit, if one host can hold it."""
     from servelint_rules.parallelism import largest_tensor_size
 
-    size, limit = case.layout.tensor, 8
-    for larger in range(size + 1, limit + 1):
+    for larger in range(case.layout.tensor + 1, GPUS_OF_A_NODE + 1):
         if largest_tensor_size(case.architecture, larger) != larger:
             continue
         after = case.layout.with_(tensor=larger)

@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Role
+from servelint.engines.versions import VLLM_V1
 from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import containers
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, rewording
 from servelint_rules.changes import edits_of, setting, stated
-from servelint_rules.figures import GIB
-from servelint_rules.host_resources import in_gib, memory_limit
+from servelint_rules.figures import GIB, in_gib
+from servelint_rules.host_resources import memory_limit
 from servelint_rules.places import place_of, related
 from servelint_rules.provisioning import wanted_at_once
 from servelint_rules.unaccounted import gpu_memory
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
 # The first compute capability whose attention kernels read an 8-bit cache in hardware (Ada), and how each engine calls one.
 _FP8_FROM = (8, 9)
 _FP8 = {"vllm": "fp8", "sglang": "fp8_e4m3", "trtllm": "fp8"}
-_V1_FROM = (0, 8, 0)
-# Tags that move with the releases.
-_MOVING = frozenset(("latest", "nightly", "main"))
 # Devices that the project's own releases run on; forks for others have defaults of their own.
 _RELEASED = frozenset(("", "nvidia.com/gpu", "amd.com/gpu"))
 
@@ -69,7 +67,7 @@ def default_utilization_changed(case: PoolCase) -> Iterator[Verdict]:
     for container in pool.containers[:1]:
         place = container.image.place
         tag = containers.tag_of(container.image.value) if container.image.is_known else "?"
-        if not _moves(tag):
+        if not containers.is_moving(tag):
             continue  # some release, and always the same one: which one it is this does not say
         if place is None or not guards.runs_on_gpus(container) or pool.gpu_resource not in _RELEASED:
             continue
@@ -80,12 +78,6 @@ def default_utilization_changed(case: PoolCase) -> Iterator[Verdict]:
             proposals=(Proposal("pin the image, or state --gpu-memory-utilization", False, None),),
             key=container.name,
         )
-
-
-def _moves(tag: str | None) -> bool:
-    """The tag is none, or one that each release moves: not the build of a commit or a day (``nightly-f849ee739cdb``)."""
-    first, *more = ("latest" if tag is None else tag).lower().split("-")
-    return first in _MOVING and not any(len(part) >= 6 and any(c.isdigit() for c in part) for part in more)
 
 
 @rule(
@@ -186,7 +178,7 @@ def prefix_cache_off(case: ContainerCase) -> Iterator[Verdict]:
         return
     version = case.pool.version.get(None)
     argument = _switched_off(command)
-    if argument is None or (command.engine == "vllm" and version is not None and version < _V1_FROM):
+    if argument is None or (command.engine == "vllm" and version is not None and version < VLLM_V1):
         return
     word = argument.words[0]
     if word.expanded and word.node.text.lower() not in ("true", "false"):

@@ -74,7 +74,7 @@ def lora_reserve(case: PoolCase) -> Iterator[Verdict]:
         command.place_of(argument),
         f"{gib(size)} GiB of buffers per GPU; without them the KV cache would have {gib(without)} GiB",
         arithmetic=(
-            f"{slots} adapters of rank {rank} × {_elements_per_rank(case):.3g} rows and columns × 2 B",
+            f"{slots} adapters of rank {rank} × {_elements_per_rank(case) / 1e6:.3g} million rows and columns × 2 B",
             budget(case, memory),
         ),
     )
@@ -128,11 +128,9 @@ def communication_buffers_unbudgeted(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     for container in pool.containers[:1]:
-        if _BUFFERS not in set(container.environment):
-            continue
-        fact = container.environment[_BUFFERS]
-        size = _bytes(fact.value)
-        if size is None or fact.place is None:
+        fact = container.variable(_BUFFERS)
+        size = _bytes(fact.value) if fact is not None else None
+        if fact is None or size is None or fact.place is None:
             continue
         memory = gpu_memory(case)
         if memory is None or memory.kv_pool_bytes.mid <= 0:

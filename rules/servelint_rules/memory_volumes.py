@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules.host_resources import GIB, in_gib, memory_limit, memory_volumes
+from servelint_rules.figures import GIB, in_gib
+from servelint_rules.host_resources import memory_limit, memory_volumes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

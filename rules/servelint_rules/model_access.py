@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from servelint.engines.command import TRUE
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
 _TOKENS = ("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN", "HUGGINGFACE_HUB_TOKEN", "HF_API_TOKEN", "HUGGINGFACE_TOKEN", "HF_ACCESS_TOKEN")
 # Variables by which the files come from elsewhere than huggingface.co.
 _ELSEWHERE = ("HF_ENDPOINT", "VLLM_USE_MODELSCOPE", "SGLANG_USE_MODELSCOPE", "HF_TOKEN_PATH")
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-_TRUE = frozenset(("1", "true", "yes", "on"))
 # What is no token but the place of one: a bare prefix.
 _UNFILLED = frozenset(("", "hf_"))
 
@@ -62,11 +61,12 @@ def gated_model_without_token(case: ContainerCase) -> Iterator[Verdict]:
     container, pool = case.container, case.pool
     if not pool.model.is_known or not _fetches(container, pool) or not pods.is_first(container, pool):
         return
-    from servelint_rules import gated_models
+    from servelint_rules import gated_models  # lazy, as below: few engines have to fetch their model
+    from servelint_rules.hub import OFFLINE
 
     variables = container.environment
     empty = None
-    for name in (*_TOKENS, *_ELSEWHERE, *_OFFLINE):
+    for name in (*_TOKENS, *_ELSEWHERE, *OFFLINE):
         fact = variables.get(name)
         if fact is None:
             continue
@@ -180,9 +180,13 @@ def offline_without_cache(case: ContainerCase) -> Iterator[Verdict]:
     - [huggingface_hub: HF_HUB_OFFLINE](https://huggingface.co/docs/huggingface_hub/package_reference/environment_variables#hfhuboffline)
     """
     container, pool = case.container, case.pool
-    switches = [(name, container.environment.get(name)) for name in _OFFLINE]
-    on = [fact for _, fact in switches if fact is not None and fact.is_known and fact.value.lower() in _TRUE]
-    if not on or not pool.model.is_known or not _fetches(container, pool) or container.command is None:
+    if not pool.model.is_known or not _fetches(container, pool) or container.command is None:
+        return
+    from servelint_rules.hub import OFFLINE
+
+    switches = [container.environment.get(name) for name in OFFLINE]
+    on = [fact for fact in switches if fact is not None and fact.is_known and fact.value.lower() in TRUE]
+    if not on:
         return
     certain = listening.is_release(container.command)
     place = on[0].place or container.place

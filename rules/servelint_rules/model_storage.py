@@ -5,29 +5,21 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING, Any
 
-from servelint_rules import guards
-from servelint_rules.host_resources import memory_limit, mount_of, mounts, quantity
-from servelint_rules.stated_rooms import Room, is_shared, of_chart, of_kserve, of_nim, of_runtime, of_skypilot, texts
+from servelint_rules import guards, pods
+from servelint_rules.host_resources import memory_limit, mount_of, quantity
+from servelint_rules.hub import MODEL_FLAGS, OFFLINE, cache_of_image
+from servelint_rules.stated_rooms import Room, of_chart, of_kserve, of_nim, of_runtime, of_skypilot
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pod
     from servelint.source.nodes import Node
-    from servelint_rules.host_resources import Mount
+    from servelint_rules.pods import Mount
 
 # Variables that name the directory of downloads, in the order in which huggingface_hub asks (constants.py), with what it
 # appends to their value.
 _VARIABLES = (
     ("HF_HUB_CACHE", ""), ("HUGGINGFACE_HUB_CACHE", ""), ("HF_HOME", "hub"), ("XDG_CACHE_HOME", "huggingface/hub"),
 )  # fmt: skip
-# What the images themselves set, by a part of their repository: vLLM's and SGLang's run as root (their Dockerfiles), TGI's
-# sets HUGGINGFACE_HUB_CACHE=/data, Dynamo's have a user of their own.
-_OWN = (
-    ("vllm/vllm-openai", "/root/.cache/huggingface/hub"),
-    ("lmsysorg/sglang", "/root/.cache/huggingface/hub"),
-    ("huggingface/text-generation-inference", "/data"),
-)
-_OFFLINE = ("HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE")
-_MODELS = ("--model", "--model-path", "--model-id", "")
 _DOWNLOAD_FLAGS = ("--download-dir", "--huggingface-hub-cache")
 _ELSEWHERE = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", "tensorizer", "gguf", "remote", "remote_instance"))
 
@@ -47,7 +39,7 @@ def room_of(container: Container, form: str) -> Room | None:
         mount = mount_of(container, path)
         if mount is not None:
             return _of_mount(container, mount)
-    elif any(not _is_beside_the_point(mount) for mount in mounts(container)):
+    elif any(not _is_beside_the_point(mount) for mount in pods.mounts(container.pod, container.node)):
         return None
     if not guards.may_lack(container.pod):
         return None  # another file may mount a volume there
@@ -59,13 +51,9 @@ def _downloads(container: Container) -> bool:
     command = container.command
     if command is None:
         return False
-    for name in _OFFLINE:
-        if name in set(container.environment) and str(container.environment[name].get("1")).lower() not in (
-            "0",
-            "false",
-            "no",
-            "",
-        ):
+    for name in OFFLINE:
+        switch = container.variable(name)
+        if switch is not None and switch.get("1").lower() not in ("0", "false", "no", ""):
             return False
     loader = command.last("--load-format")
     return loader is None or (not loader.value_is_unknown and loader.value not in _ELSEWHERE)
@@ -73,7 +61,7 @@ def _downloads(container: Container) -> bool:
 
 def _reads_a_path(container: Container) -> bool:
     arguments = container.command.arguments if container.command is not None else ()
-    return any(argument.name in _MODELS and (argument.value or "").startswith("/") for argument in arguments)
+    return any(argument.name in (*MODEL_FLAGS, "") and (argument.value or "").startswith("/") for argument in arguments)
 
 
 def _directory(container: Container) -> str | None:
@@ -84,15 +72,14 @@ def _directory(container: Container) -> str | None:
         if argument is not None:
             known = argument.value is not None and not argument.value_is_unknown and argument.value.startswith("/")
             return posixpath.normpath(argument.value or "") if known else None
-    listed = set(container.environment)
     for name, below in _VARIABLES:
-        if name in listed:
-            value = container.environment[name].get("")
+        fact = container.variable(name)
+        if fact is not None:
+            value = fact.get("")
             return posixpath.normpath(posixpath.join(value, below)) if value.startswith("/") else None
-    if getattr(container.environment, "open_reason", "") or "HOME" in listed or _has_user(container):
+    if container.open_environment or container.variable("HOME") is not None or _has_user(container):
         return None
-    image = (container.node.text_at("image") or "").lower()
-    return next((path for part, path in _OWN if part in image), None)
+    return cache_of_image(container)
 
 
 def _has_user(container: Container) -> bool:
@@ -105,7 +92,7 @@ def _has_user(container: Container) -> bool:
 def _is_beside_the_point(mount: Mount) -> bool:
     """A mount that is nobody's home: shared memory, and files of configuration."""
     volume = mount.volume
-    return mount.path == "/dev/shm" or (  # noqa: S108 - a path inside the container
+    return mount.path == pods.SHARED_MEMORY or (
         volume is not None and any(volume.get(kind) is not None for kind in ("configMap", "secret", "downwardAPI", "projected"))
     )
 
@@ -163,4 +150,4 @@ def _of_claim(owner: Any, spec: Node, what: str) -> Room | None:
     size = quantity(owner.document, spec.get("resources", "requests", "storage"))
     if size is None:
         return None
-    return Room(size, what, nominal=is_shared(texts(spec.elements_at("accessModes"))))
+    return Room(size, what, nominal=pods.is_shared(pods.texts(spec.get("accessModes"))))

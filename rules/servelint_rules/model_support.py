@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from servelint.deployment import Pool
     from servelint.engines.versions import Version
 
-_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 # Registry names under which the engines run models through Transformers, by what the model is (dense text, mixture of experts,
 # multimodal, both): whichever of them a release has.
 _FALLBACKS = {
@@ -79,15 +78,17 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
     names = [str(name) for name in classes]
     if any(presence(engine, name, version) is not Presence.ABSENT for name in names):
         return
+    from servelint_rules.flag_history import NAMES
+
     first = introduced(engine, names[0], version)
     last = last_with(engine, names[0], version)
     if first is None and last is None:
         return  # a class of which no registry says anything is known under another name, or is none of a language model
     runs = _may_fall_back(engine, architecture, version)
     place = place_of(pool, pool.version, pool.containers[0].image) if running.likely is not None else place_of(pool, pool.version)
-    label = f"{_NAMES[engine]} {version} has no {names[0]}"
+    label = f"{NAMES[engine]} {version} has no {names[0]}"
     label += f": it came with {first}" if last is None else f": {last} was the last release read that had it"
-    help_ = f"{_NAMES[engine]} {first} or newer" if first is not None else f"{_NAMES[engine]} {last}"
+    help_ = f"{NAMES[engine]} {first} or newer" if first is not None else f"{NAMES[engine]} {last}"
     yield Verdict(
         place,
         label + ("; it may run through Transformers, if the image's version knows it" if runs else ""),
@@ -129,7 +130,7 @@ def _may_fall_back(engine: str, architecture: Architecture, version: Version) ->
 def _has_other_code(case: PoolCase) -> bool:
     """Code of its own may register further classes: a plugin, or a start script that installs another engine."""
     for container in case.pool.containers:
-        if "VLLM_PLUGINS" in set(container.environment):
+        if container.variable("VLLM_PLUGINS") is not None:
             return True
         command = container.command
         if command is not None and any(command.last(flag) is not None for flag in ("--model-impl", "--worker-extension-cls")):

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.engines.command import Form
+from servelint.engines.command import SHELLS, Form
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, pods
 from servelint_rules.engine_options import is_written
+from servelint_rules.hub import MODEL_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
 
 # Formats whose controllers bring no model into the pod by themselves.
 _FORMATS = ("kubernetes", "leaderworkerset", "rbg", "aibrix")
-_MODELS = ("--model", "--model-path", "--model-id")
-# Shells whose script is in the manifest, so that what they do can be read there.
-_SHELLS = frozenset(("sh", "bash", "/bin/sh", "/bin/bash", "ash", "/bin/ash"))
 # Commands of a script that put nothing into a directory.
 _IDLE = frozenset(
     (
@@ -111,7 +109,7 @@ def model_path_on_empty_volume(case: ContainerCase) -> Iterator[Verdict]:
 
 def _served(command: Command) -> Argument | None:
     """What names the model on the command line; None where nothing does."""
-    for name in _MODELS:
+    for name in MODEL_FLAGS:
         argument = command.last(name)
         if argument is not None:
             return argument
@@ -140,7 +138,7 @@ def _others(pod: Pod, container: Node, volume: str) -> Iterator[Node]:
 def _is_idle(container: Node) -> bool:
     """The container runs a script that is written out, and whose commands put nothing anywhere."""
     words = [text for key in ("command", "args") for text in pods.texts(container.get(key))]
-    if len(words) != 3 or words[0] not in _SHELLS or not words[1].startswith("-") or not words[1].endswith("c"):
+    if len(words) != 3 or words[0].rpartition("/")[2] not in SHELLS or not words[1].startswith("-") or not words[1].endswith("c"):
         return False
     for line in words[2].replace("&&", "\n").replace(";", "\n").splitlines():
         told = line.strip()

@@ -9,6 +9,7 @@ from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import guards, listening, pods
+from servelint_rules.figures import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -19,16 +20,16 @@ if TYPE_CHECKING:
     from servelint.finding import Edit
     from servelint.source.nodes import Document, Node
 
-_ENGINES = ("vllm", "sglang", "tgi", "trtllm")
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - written into a manifest
 # Labels that controllers put on the pods of a set; a selector may ask for them.
+_LWS_NAME = "leaderworkerset.sigs.k8s.io/name"
 _ADDED = ("apps.kubernetes.io/", "statefulset.kubernetes.io/", "leaderworkerset.sigs.k8s.io/", "batch.kubernetes.io/")
 
 
 @rule(
     "K8S620", "port-mismatch", "Port leads to nothing: the engine listens on another one",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, formats=guards.TEMPLATED, fixable=True,
+    engines=guards.ENGINES, formats=guards.TEMPLATED, fixable=True,
 )  # fmt: skip
 def port_mismatch(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -77,6 +78,9 @@ def services_of(pod: Pod) -> Iterator[tuple[Document, Node]]:
             continue
         selector = document.entries_at("spec", "selector")
         wanted = {key: value.text for key, _, value in selector if isinstance(value, ScalarNode) and not key.startswith(_ADDED)}
+        group = next((v.text for key, _, v in selector if key == _LWS_NAME and isinstance(v, ScalarNode)), None)
+        if group is not None and group != pod.document.text_at("metadata", "name"):
+            continue  # the name that the controller puts on its pods is another set's
         if wanted and all(labels.get(key) == value for key, value in wanted.items()):
             yield document, document.root
 
@@ -102,7 +106,7 @@ def _service_ports(container: Container, address: listening.Address, document: D
             Place.of(document, node),
             label,
             related=_related(container, address),
-            proposals=(_to_port(document, node, address.port),),
+            proposals=_reach(document, node, address, alone=len(lost) == 1 and not reached),
             severity=Severity.WARNING if reached else Severity.ERROR,
             key=f"{name} {node.text}",
         )
@@ -127,7 +131,7 @@ def _has_named_ports_elsewhere(container: Container, name: str) -> bool:
 @rule(
     "K8S641", "declared-port-unused", "Declared port is not the engine's",
     severity=Severity.INFO, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, formats=guards.TEMPLATED, fixable=True, advice=True,
+    engines=guards.ENGINES, formats=guards.TEMPLATED, fixable=True, advice=True,
 )  # fmt: skip
 def declared_port_unused(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -179,6 +183,14 @@ def _related(container: Container, address: listening.Address) -> tuple[Related,
     return (Related(container.command.place_of(address.argument), f"the engine listens on {address.port}"),)
 
 
+def _reach(document: Document, node: ScalarNode, address: listening.Address, *, alone: bool) -> tuple[Proposal, ...]:
+    """The engine's port, unless another port leads there or a name says that something else was meant."""
+    if node.text.isdecimal():
+        return (_to_port(document, node, address.port),) if alone else ()
+    title = f"declare the port {node.text} in the container" + (f", or make it {address.port}" if alone else "")
+    return (Proposal(title, False, None),)
+
+
 def _to_port(document: Document, node: ScalarNode, port: int | None) -> Proposal:
     from servelint.source import edits  # lazy: only findings edit
 
@@ -188,7 +200,7 @@ def _to_port(document: Document, node: ScalarNode, port: int | None) -> Proposal
 @rule(
     "K8S621", "bind-localhost", "Engine listens on the loopback address only",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, formats=(*guards.TEMPLATED, "compose"), fixable=True,
+    engines=guards.ENGINES, formats=(*guards.TEMPLATED, "compose"), fixable=True,
 )  # fmt: skip
 def bind_localhost(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -321,8 +333,8 @@ def hostnetwork_port_clash(case: ContainerCase) -> Iterator[Verdict]:
     if pod is None or not guards.may_lack(pod) or not pods.says(pod.node, "spec", "hostNetwork"):
         return
     address = listening.address(container)
-    replicas, gpus = pool.replicas_min.get(1) * pool.nodes.get(1), pool.gpus_per_node.get(_WHOLE_NODE)
-    if address.port is None or replicas < 2 or gpus > _WHOLE_NODE // 2 or not pods.is_first(container, pool):
+    replicas, gpus = pool.replicas_min.get(1) * pool.nodes.get(1), pool.gpus_per_node.get(pods.GPUS_OF_A_NODE)
+    if address.port is None or replicas < 2 or gpus > pods.GPUS_OF_A_NODE // 2 or not pods.is_first(container, pool):
         return
     declared = {port.text_at("containerPort") for port in container.node.elements_at("ports")}
     apart = pod.node.get("spec", "affinity", "podAntiAffinity") or pod.node.get("spec", "topologySpreadConstraints")
@@ -332,10 +344,7 @@ def hostnetwork_port_clash(case: ContainerCase) -> Iterator[Verdict]:
     place = pods.key_place(container.document, spec, "hostNetwork") or container.place
     yield Verdict(
         place,
-        f"{replicas} pods of {gpus} GPUs listen on port {address.port} of their host, and two may get the same",
+        f"{replicas} pods of {count(gpus, 'GPU')} listen on port {address.port} of their host, and two may get the same",
         related=_related(container, address),
         proposals=(Proposal(f"declare containerPort {address.port}, so that the scheduler keeps the pods apart", False, None),),
     )
-
-
-_WHOLE_NODE = 8  # GPUs of a usual node

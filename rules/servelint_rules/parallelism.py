@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servelint.capacity.layout import Layout
     from servelint.case import PoolCase
     from servelint.catalogue.architecture import Architecture
+    from servelint.estimate import Estimate
 
 # vLLM pads the vocabulary to a multiple of this before it is split (vocab_parallel_embedding.py).
 _VOCABULARY_PADDING = 64
@@ -233,8 +234,8 @@ def pipeline_parallel_not_needed(case: PoolCase) -> Iterator[Verdict]:
         f"{gib(overhead)} = {gib(fixed.mid)} GiB (at most {gib(fixed.high)}) of {gib(then.budget_bytes.mid)}"
     )
     left = (
-        f"KV cache left: {span(then.kv_pool_bytes)} GiB per GPU, room for {_whole(room.low)} … {_whole(room.high)} requests of "
-        f"{demand.words}, now {_whole(room_before.low)} … {_whole(room_before.high)}; needed: {demand.sequences}"
+        f"KV cache left: {span(then.kv_pool_bytes)} GiB per GPU, room for {_ends(room)} requests of "
+        f"{demand.words}, now {_ends(room_before)}; needed: {demand.sequences}"
     )
     yield Verdict(
         place,
@@ -250,8 +251,10 @@ def pipeline_parallel_not_needed(case: PoolCase) -> Iterator[Verdict]:
     )
 
 
-def _whole(number: float) -> str:
-    return f"{max(0, int(number)):d}"
+def _ends(number: Estimate) -> str:
+    """``86``, or ``588 … 742`` where the ends differ: whole requests."""
+    low, high = max(0, int(number.low)), max(0, int(number.high))
+    return f"{low}" if low == high else f"{low} … {high}"
 
 
 def within_memory_target(case: PoolCase, after: Layout, demand: Demand) -> bool:

@@ -7,13 +7,12 @@ from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
 from servelint.facts import Fact, Origin, OriginKind
+from servelint_rules.hub import MODEL_FLAGS
 
 if TYPE_CHECKING:
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
     from servelint.engines.command import Command
-
-_OPTIONS = frozenset(("--model", "--model-path", "--model-id", "--model_path"))
 
 
 def named_by_path(pool: Pool) -> Pool | None:
@@ -37,7 +36,7 @@ def _path(command: Command | None) -> str:
     if command is None:
         return ""
     first = command.arguments[0] if command.arguments else None
-    named = [argument for argument in command.arguments if argument.name in _OPTIONS]
+    named = [argument for argument in command.arguments if argument.name in (*MODEL_FLAGS, "--model_path")]
     if first is not None and first.form is Form.POSITIONAL:
         named.append(first)
     values = {"" if argument.value_is_unknown else argument.value or "" for argument in named}

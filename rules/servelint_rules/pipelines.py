@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules.changes import edits_of
+from servelint_rules.flag_history import NAMES
 from servelint_rules.places import place_of, related
 
 if TYPE_CHECKING:
@@ -14,8 +15,6 @@ if TYPE_CHECKING:
 
     from servelint.case import PoolCase
     from servelint.facts import Fact
-
-_NAMES = {"vllm": "vLLM", "sglang": "SGLang"}
 
 
 @rule(
@@ -62,7 +61,7 @@ def pp_unsupported_model(case: PoolCase) -> Iterator[Verdict]:
     if pipelines(engine, str(classes[0]), version) is not False:
         return
     place = place_of(pool, pool.pipeline)
-    release = f"{_NAMES[engine]} {version}" if version is not None else f"every release of {_NAMES[engine]} that was read"
+    release = f"{NAMES[engine]} {version}" if version is not None else f"every release of {NAMES[engine]} that was read"
     yield Verdict(
         place,
         f"{classes[0]} has no pipeline stages in {release}",
@@ -198,7 +197,7 @@ def speculative_with_pipeline(case: PoolCase) -> Iterator[Verdict]:
         return
     place = place_of(pool, pool.speculative)
     if refused:
-        label = f"{_NAMES[engine]} {version} refuses it with {stages} pipeline stages"
+        label = f"{NAMES[engine]} {version} refuses it with {stages} pipeline stages"
     elif engine == "sglang":
         label = f"SGLang up to {'.'.join(map(str, _SGLANG_REFUSES[1]))} refuses it with {stages} pipeline stages"
     else:

@@ -219,7 +219,7 @@ def gpu_count_claim(case: PlanCase) -> CountClaim | None:
             place_of(case, fact),
             label,
             arithmetic=tuple(lines[:MOST_LINES]),
-            help=(*((advice,) if advice else ()), f"law: {law}", *((f"principle: {principle.says}",) if principle else ())),
+            help=(*((advice,) if advice else ()), f"{principle.says if principle else 'the engine counts them'}: {law}"),
             related=related(*_degree_facts(case)),
             proposals=written(f"write the GPUs that the degrees make, {right}", (fact, right), safe=False),
         ),
@@ -273,7 +273,9 @@ def alternative_counts(case: PlanCase) -> Iterator[CountClaim]:
             label += f": {letters} run{'s' if len(names) == 1 else ''} on GPUs that are counted already"
         fix = written(f"write the GPUs that the degrees make, {right}", (each.claims.gpus, right), safe=False)
         place = each.claims.gpus.place or each.place
-        verdict = Verdict(place, label, (layout.formula(),), (f"law: {layout.law.source}",), proposals=fix, key=each.name)
+        verdict = Verdict(
+            place, label, (layout.formula(),), (f"the engine counts them: {layout.law.source}",), proposals=fix, key=each.name
+        )
         yield CountClaim("PAR219" if names else "PLN903", verdict)
 
 

@@ -62,7 +62,7 @@ def _names_and_order(plan: Plan, known: Knowledge) -> Iterator[Verdict]:
             node = plan.node("reasoning")
             place = steps[0].place if steps else Place.of(plan.document, node) if node is not None else None
             if place is not None:
-                label = f"the reasoning has no `{wanted.name}` step ({wanted.purpose})"
+                label = f"the reasoning has no `{wanted.name}` step" + (f" ({wanted.purpose})" if wanted.purpose else "")
                 yield Verdict(place, label, help=(_sequence(known),), key=f"missing:{wanted.name}")
 
 

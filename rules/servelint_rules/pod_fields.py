@@ -155,7 +155,7 @@ def _meant(name: str, value: Node, fields: frozenset[str]) -> str:
             return f"it is a field of {level}"
     if "/" in name and fields is _RESOURCES and isinstance(value, ScalarNode):
         return "an amount stands under limits or requests"
-    from difflib import get_close_matches  # lazy: few manifests have unknown keys
+    from servelint_rules.slips import nearest  # lazy: few manifests have unknown keys
 
-    near = get_close_matches(name.lower(), sorted(each.lower() for each in fields), n=1, cutoff=0.85)
-    return f"{next(each for each in sorted(fields) if each.lower() == near[0])} is meant" if near else ""
+    near = nearest(name, fields)
+    return f"{near} is meant" if near else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.engines.versions import VLLM_V1
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.formats import devices
@@ -19,12 +20,9 @@ if TYPE_CHECKING:
     from servelint.case import ContainerCase
     from servelint.deployment import Container, Pool
 
-_MOST_GPUS_PER_NODE = 16  # the largest node of the clouds' instance types
-# V1 is the default from here on, with an engine core of its own (capacity.regimes).
-_OWN_ENGINE_CORE = (0, 8, 0)
 # Variables by which a transport over RDMA is asked for.
 _RDMA = ("NCCL_IB_HCA", "NVSHMEM_HCA_LIST", "UCX_NET_DEVICES", "NCCL_IB_GID_INDEX", "NVSHMEM_IB_GID_INDEX")
-_RDMA_FLAGS = ("--disaggregation-ib-device", "--mooncake-ib-device")
+RDMA_FLAGS = ("--disaggregation-ib-device", "--mooncake-ib-device")
 
 
 @rule(
@@ -104,10 +102,11 @@ def cpu_throttled(case: ContainerCase) -> Iterator[Verdict]:
     limit = container.node.get("resources", "limits", "cpu")
     if not guards.is_complete(container.pod) or not guards.runs_on_gpus(container) or not isinstance(limit, ScalarNode):
         return
-    workers, cores = min(_gpus_of(container), pods.ranks_in_pod(pool)), devices.amount(limit)
+    gpus = devices.devices(container.node).number
+    workers, cores = min(gpus, pods.ranks_in_pod(pool)), devices.amount(limit)
     if cores is None or workers < 1 or not guards.counts_devices(pool):
         return
-    own = workers > 1 and pool.version.is_known and pool.version.value >= _OWN_ENGINE_CORE
+    own = workers > 1 and pool.version.is_known and pool.version.value >= VLLM_V1  # with an engine core of its own
     needed = 2 if workers == 1 else workers + (2 if own else 1)
     if cores >= needed:
         return
@@ -118,7 +117,7 @@ def cpu_throttled(case: ContainerCase) -> Iterator[Verdict]:
         Place.of(document, limit),
         f"{limit.text} CPUs for {needed} processes that each keep a core busy",
         arithmetic=(_processes(workers, own=own, needed=needed),),
-        related=related(Place.of(document, limit), (pool.gpus_per_node, count(_gpus_of(container), "GPU"))),
+        related=related(Place.of(document, limit), (pool.gpus_per_node, count(gpus, "GPU"))),
         proposals=(Proposal(f"a limit of {2 * needed} CPUs", False, lambda: edits.set_scalar(document, limit, str(2 * needed))),),
         key=container.name,
     )
@@ -128,11 +127,6 @@ def _processes(workers: int, *, own: bool, needed: int) -> str:
     if workers == 1:
         return "1 API server + 1 engine core, which runs the GPU = 2"
     return f"1 API server + {'1 engine core + ' if own else ''}{workers} GPU workers = {needed}"
-
-
-def _gpus_of(container: Container) -> int:
-    asked = devices.devices(container.node)
-    return (devices.whole(asked.written) or 0) if asked.written is not None else 0
 
 
 @rule(
@@ -187,7 +181,7 @@ def _asks_for_rdma(container: Container) -> tuple[Place | None, str]:
         if fact is not None and fact.is_known and fact.place is not None and "mlx5" in fact.value:
             return fact.place, name
     command = container.command
-    for flag in _RDMA_FLAGS:
+    for flag in RDMA_FLAGS:
         argument = command.last(flag) if command is not None else None
         if command is not None and argument is not None and "mlx5" in (argument.value or ""):
             return command.place_of(argument), flag
@@ -202,7 +196,7 @@ def _reaches_rdma(container: Container) -> bool:
     names = [key for side in ("limits", "requests") for key, _, _ in node.entries_at("resources", side)]
     if any("/" in name and not devices.is_accelerator(name) for name in names):
         return True  # rdma/…, vpc.amazonaws.com/efa, networking.gke.io.networks/…
-    paths = [path for path, _ in pods.mounted(pod, node)]
+    paths = [mount.path for mount in pods.mounts(pod, node)]
     return any(path.startswith("/dev/infiniband") or path == "/dev" for path in paths)
 
 
@@ -250,7 +244,7 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
         arithmetic=(f"{replicas} pods × {count(gpus, 'GPU')} = {count(together, 'GPU')} on one node",) if gpus else (),
         related=related(place, (pool.replicas_min, f"{pool.replicas_min.get(1)} replicas")),
         proposals=(Proposal("select nodes by their GPU, not by name", False, None),),
-        severity=Severity.ERROR if together > _MOST_GPUS_PER_NODE else Severity.WARNING,
+        severity=Severity.ERROR if together > pods.MOST_GPUS_OF_A_NODE else Severity.WARNING,
     )
 
 

@@ -6,16 +6,21 @@ from math import prod
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
+from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, walk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from servelint.deployment import Container, Deployment, Pod, Pool
     from servelint.source.nodes import Document, Node
 
 # Only paths inside of containers; nothing of this machine is touched.
 SHARED_MEMORY = "/dev/shm"  # noqa: S108
+GPUS_OF_A_NODE = 8
+"""GPUs of the usual largest node, an HGX or DGX board."""
+MOST_GPUS_OF_A_NODE = 16
+"""GPUs of the largest node among the clouds' instance types."""
 
 
 def key_place(document: Document, mapping: Node | None, key: str) -> Place | None:
@@ -46,11 +51,24 @@ def speaks_for(container: Container, deployment: Deployment) -> bool:
     )
 
 
-def mounted(pod: Pod, container: Node) -> Iterator[tuple[str, Node | None]]:
-    """(path in the container, its volume) for every mount; None where the template has no such volume."""
-    volumes = {volume.text_at("name") or "": volume for volume in pod.node.elements_at("spec", "volumes")}
+class Mount(NamedTuple):
+    """A directory of a container. ``node``: the mount as written; ``volume``: None where the pod's template has none of that
+    ``name``, or there is no pod."""
+
+    node: Node
+    path: str
+    name: str
+    volume: Node | None
+
+
+def mounts(pod: Pod | None, container: Node) -> Iterator[Mount]:
+    """The volume mounts of ``container``, with their volumes."""
+    volumes = {}
+    if pod is not None:
+        volumes = {volume.text_at("name") or "": volume for volume in pod.node.elements_at("spec", "volumes")}
     for mount in container.elements_at("volumeMounts"):
-        yield (mount.text_at("mountPath") or "").rstrip("/"), volumes.get(mount.text_at("name") or "")
+        name = mount.text_at("name") or ""
+        yield Mount(mount, (mount.text_at("mountPath") or "").rstrip("/") or "/", name, volumes.get(name))
 
 
 def other_containers(pod: Pod, container: Node) -> list[Node]:
@@ -71,6 +89,11 @@ def texts(node: Node | None) -> Iterator[str]:
 def says(node: Node, *path: str) -> bool:
     """Whether the truth value at ``path`` is true."""
     return (node.text_at(*path) or "").lower() == "true"
+
+
+def is_shared(modes: Iterable[str]) -> bool:
+    """A claim with these access modes may be mounted on several nodes at once."""
+    return not {"ReadWriteMany", "ReadOnlyMany"}.isdisjoint(modes)
 
 
 def whole(node: Node | None) -> int | None:
@@ -102,4 +125,5 @@ def has_content(pod: Pod, container: Node) -> bool:
     """Something that may hold a model is there before the engine starts: a mounted volume, or what an init container fetches."""
     if pod.node.elements_at("spec", "initContainers"):
         return True
-    return any(volume is None or all(volume.get(kind) is None for kind in _EMPTY) for _, volume in mounted(pod, container))
+    volumes = (mount.volume for mount in mounts(pod, container))
+    return any(volume is None or all(volume.get(kind) is None for kind in _EMPTY) for volume in volumes)

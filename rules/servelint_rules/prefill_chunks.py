@@ -142,12 +142,12 @@ def chunk_size_page_multiple(case: ContainerCase) -> Iterator[Verdict]:
     if share % page[0] == 0 or (mode is not None and mode.value != "prefill"):
         return
     wanted = -(-share // page[0]) * page[0] * ranks
-    divided = f"{chunk} / {ranks} attention ranks = {share}" if ranks > 1 else str(chunk)
+    divided = f"{chunk} / {ranks} attention ranks = {share}; " if ranks > 1 else ""
     place = command.place_of(argument)
     yield Verdict(
         place,
         f"{share} tokens in pages of {page[0]}",
-        arithmetic=(f"{divided}, no multiple of {page[0]}",),
+        arithmetic=(f"{divided}{share} / {page[0]} = {share / page[0]:.2f} pages",),
         proposals=(
             Proposal(f"--chunked-prefill-size={wanted}", False, pool.max_num_batched_tokens.writer.write(wanted))
             if ranks == 1 and pool.max_num_batched_tokens.writer is not None

@@ -11,6 +11,7 @@ from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import guards, listening, loading, pods
+from servelint_rules.figures import patience
 from servelint_rules.places import related
 
 if TYPE_CHECKING:
@@ -20,13 +21,11 @@ if TYPE_CHECKING:
     from servelint.deployment import Container
     from servelint.source.nodes import Node
 
-_ENGINES = ("vllm", "sglang", "tgi", "trtllm")
-
 
 @rule(
     "K8S602", "liveness-kills-loading-pod", "Liveness probe ends the container before the model is loaded",
     severity=Severity.ERROR, certainty=Certainty.ESTIMATED, scope=Scope.CONTAINER, since="0.1.0",
-    engines=("vllm", "sglang", "tgi", "trtllm"), formats=(*guards.TEMPLATED, "kserve", "helm-values"), fixable=True,
+    engines=guards.ENGINES, formats=(*guards.TEMPLATED, "kserve", "helm-values"), fixable=True,
     inputs=("model",),
 )  # fmt: skip
 def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
@@ -71,7 +70,7 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     if not whole and probe.grace_seconds > loading.CERTAIN_SECONDS:
         return
     weights = loading.checkpoint_bytes(pool)
-    if weights is not None and weights < loading.SMALL_WEIGHTS_BYTES:
+    if weights is not None and (weights < loading.SMALL_WEIGHTS_BYTES or _is_likely_loaded(case, weights, probe.grace_seconds)):
         return
     certain = (
         container.engine == "vllm"
@@ -87,14 +86,17 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     yield Verdict(
         place,
         f"the container has {probe.grace_seconds} s to load {size}",
-        arithmetic=(
-            f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s",
-        ),
+        arithmetic=(patience(probe),),
         related=related(place, (pool.model, f"{size} to load") if weights is not None else (pool.model, "to load")),
         proposals=(loading.startup_proposal(container, weights, written=whole),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.ESTIMATED if certain else Certainty.HEURISTIC,
     )
+
+
+def _is_likely_loaded(case: ContainerCase, weights: float, seconds: int) -> bool:
+    """By the arithmetic of K8S603, and a quarter more: this probe goes on, and has no second chance."""
+    return seconds >= 1.25 * loading.seconds_to_load(case.pool, weights)[0]
 
 
 def _holds_its_probes(case: ContainerCase) -> bool:
@@ -108,7 +110,7 @@ def _holds_its_probes(case: ContainerCase) -> bool:
 @rule(
     "K8S603", "startup-budget-too-short", "Startup probe gives up before the model is likely to be loaded",
     severity=Severity.WARNING, certainty=Certainty.HEURISTIC, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, formats=(*guards.TEMPLATED, "ome", "dynamo"), fixable=True, inputs=("model",),
+    engines=guards.ENGINES, formats=(*guards.TEMPLATED, "ome", "dynamo"), fixable=True, inputs=("model",),
 )  # fmt: skip
 def startup_budget_too_short(case: ContainerCase) -> Iterator[Verdict]:
     """
@@ -161,7 +163,7 @@ def startup_budget_too_short(case: ContainerCase) -> Iterator[Verdict]:
         place,
         f"the container has {probe.grace_seconds} s to load {weights / 1e9:.0f} GB of weights; {needed:.0f} s are likely",
         arithmetic=(
-            f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s",
+            patience(probe),
             f"{arithmetic} = {needed:.0f} s",
         ),
         related=related(place, (pool.model, f"{weights / 1e9:.0f} GB of weights to load")),
@@ -183,7 +185,7 @@ class _Fault(NamedTuple):
 @rule(
     "K8S609", "probe-path-or-port-wrong", "Probe asks where the engine does not answer",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0",
-    engines=_ENGINES, formats=guards.TEMPLATED, fixable=True,
+    engines=guards.ENGINES, formats=guards.TEMPLATED, fixable=True,
 )  # fmt: skip
 def probe_path_or_port_wrong(case: ContainerCase) -> Iterator[Verdict]:
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.deployment import Role
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules.figures import budget, count, gib, span
@@ -141,8 +142,9 @@ def kv_capacity_below_concurrency(case: PoolCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Whether the KV cache of a replica holds as many requests of the stated length as the workload runs at once, or as
-    `max_num_seqs` admits where the workload states lengths but no concurrency.
+    Whether the KV cache of a replica holds as many requests of the stated length as the workload runs at once, or fewer where
+    `max_num_seqs` admits fewer. In a plan without concurrency `max_num_seqs` stands for it; in a job or a manifest it is a cap
+    that nobody need reach. Of prefill pools, which let their requests go, nothing is said.
 
     ## Why it matters
 
@@ -166,7 +168,8 @@ def kv_capacity_below_concurrency(case: PoolCase) -> Iterator[Verdict]:
     pool = case.pool
     length = typical_tokens(pool)
     wanted = wanted_at_once(pool)
-    if length is None or wanted is None:
+    said = pool.concurrency.is_known or case.deployment.plan is not None
+    if length is None or wanted is None or not said or pool.role is Role.PREFILL:
         return
     sequences, source = wanted
     memory = gpu_memory(case)

@@ -6,10 +6,10 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules import guards
 from servelint_rules.changes import edits_of
+from servelint_rules.figures import dotted
 from servelint_rules.places import place_of, related
-from servelint_rules.unaccounted import check_accelerator
+from servelint_rules.unaccounted import nvidia_capability
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -67,18 +67,6 @@ def _scheme(config: Mapping[str, object]) -> str:
     return ""
 
 
-def _judged(case: PoolCase) -> tuple[int, int] | None:
-    """The compute capability of the NVIDIA GPU that runs the pool; None where the pool runs on something else."""
-    if not all(map(guards.runs_on_gpus, case.pool.containers)):
-        return None
-    check_accelerator(case)
-    return case.accelerator.compute_capability if case.accelerator.vendor == "NVIDIA" else None
-
-
-def _dotted(capability: tuple[int, int]) -> str:
-    return f"{capability[0]}.{capability[1]}"
-
-
 @rule(
     "HWQ502", "quant-min-capability", "The engine does not run this quantization on this GPU",
     severity=Severity.ERROR, certainty=Certainty.PROVEN, scope=Scope.POOL, since="0.1.0",
@@ -124,20 +112,20 @@ def quant_min_capability(case: PoolCase) -> Iterator[Verdict]:
 
     version = pool.version.get(None)
     least = least_capability(method, version)
-    capability = _judged(case) if least is not None else None
+    capability = nvidia_capability(case) if least is not None else None
     if least is None or capability is None or capability >= least:
         return
     place = place_of(pool, pool.quantization, pool.model)
     release = f"vLLM {version}" if version is not None else "every release of vLLM"
     newest = least_capability(method, None)
     help_ = (
-        f"newer releases take {_dotted(newest)}" if newest is not None and newest <= capability else "another checkpoint or GPU"
+        f"newer releases take {dotted(newest)}" if newest is not None and newest <= capability else "another checkpoint or GPU"
     )
     certain = _is_read(case)
     yield Verdict(
         place,
-        f"{method} needs compute capability {_dotted(least)} in {release}; {case.accelerator.name} has {_dotted(capability)}",
-        related=related(place, (pool.accelerator, f"compute capability {_dotted(capability)}")),
+        f"{method} needs compute capability {dotted(least)} in {release}; {case.accelerator.name} has {dotted(capability)}",
+        related=related(place, (pool.accelerator, f"compute capability {dotted(capability)}")),
         proposals=(Proposal(help_, False, None),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
@@ -177,7 +165,7 @@ def quant_emulated(case: PoolCase) -> Iterator[Verdict]:
     four = method in {"modelopt_fp4", "mxfp4", "gpt_oss_mxfp4"}
     eight = method in {"fp8", "fbgemm_fp8", "ptpc_fp8", "modelopt", "compressed-tensors/w8a16_fp8"}
     needed = _FP4_FROM if four else _FP8_FROM if eight else None
-    capability = _judged(case) if needed is not None else None
+    capability = nvidia_capability(case) if needed is not None else None
     if needed is None or capability is None or capability >= needed:
         return
     pool = case.pool
@@ -186,10 +174,19 @@ def quant_emulated(case: PoolCase) -> Iterator[Verdict]:
     place = place_of(pool, pool.quantization, pool.model)
     yield Verdict(
         place,
-        f"{case.accelerator.name} has compute capability {_dotted(capability)}; {what} is widened below {_dotted(needed)}",
-        related=related(place, (pool.accelerator, f"compute capability {_dotted(capability)}")),
+        f"{case.accelerator.name} has compute capability {dotted(capability)}; {what} is widened below {dotted(needed)}",
+        related=related(place, (pool.accelerator, f"compute capability {dotted(capability)}")),
         certainty=Certainty.HEURISTIC if borrowed else Certainty.PROVEN,
     )
+
+
+def _is_named_alike(stated: str, own: str, config: Mapping[str, object] | None) -> bool:
+    """A name says the numbers (NVFP4, AWQ, FP8), not the tool that wrote them: llm-compressor writes all of them as
+    compressed-tensors, ModelOpt writes FP8 too."""
+    if "compressed-tensors" in (stated, own):
+        return True
+    four = config is not None and "FP4" in str(config.get("quant_algo")).upper()
+    return {stated, own} == {"fp8", "modelopt"} and not four
 
 
 @rule(
@@ -232,6 +229,8 @@ def quant_flag_vs_checkpoint(case: PoolCase) -> Iterator[Verdict]:
     if pool.engine.value == "sglang" and _FAMILIES[stated] in _REQUANTIZED:
         return  # SGLang quantizes other checkpoints anew into these (configs/model_config.py)
     certain = _is_read(case)
+    if not certain and _is_named_alike(stated, own, config):
+        return
     place = place_of(pool, pool.quantization)
     yield Verdict(
         place,

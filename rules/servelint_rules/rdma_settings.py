@@ -11,6 +11,7 @@ from servelint.source.nodes import ScalarNode
 from servelint_rules import guards, pods
 from servelint_rules.figures import count
 from servelint_rules.kv_transfer import transfer_of
+from servelint_rules.pod_placement import RDMA_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -56,10 +57,9 @@ def rdma_device_unused(case: PoolCase) -> Iterator[Verdict]:
     container = case.pool.containers[0] if case.pool.containers else None
     if container is None or case.pool.nodes.get(1) < 2:
         return
-    stated = {name: container.environment[name] for name in ("NCCL_NET", "NCCL_IB_DISABLE") if name in set(container.environment)}
-    for name, fact in stated.items():
-        value = str(fact.get("")).strip().lower()
-        if value != ("socket" if name == "NCCL_NET" else "1") or fact.place is None:
+    for name, off in (("NCCL_NET", "socket"), ("NCCL_IB_DISABLE", "1")):
+        fact = container.variable(name)
+        if fact is None or fact.get("").strip().lower() != off or fact.place is None:
             continue
         found = _device(container, _CARDS if name == "NCCL_NET" else _RDMA)
         if found is None:
@@ -128,7 +128,7 @@ def ucx_without_network(case: ContainerCase) -> Iterator[Verdict]:
     - [vLLM: NixlConnector usage guide](https://docs.vllm.ai/en/stable/features/nixl_connector_usage/)
     """
     container, pod = case.container, case.container.pod
-    fact = container.environment.get("UCX_TLS") if "UCX_TLS" in set(container.environment) else None
+    fact = container.variable("UCX_TLS")
     if fact is None or not fact.is_known or fact.place is None or pod is None or not _hands_over(container):
         return
     if fact.place.document.source.path != case.deployment.document.source.path:
@@ -191,7 +191,6 @@ def _has_network(pod: Pod) -> bool:
 
 _FIRST = "mlx5_"
 _NAMES = ("_HCA", "_HCA_LIST", "_NET_DEVICES", "_IB_DEVICE", "_DEVICE_NAME", "MOONCAKE_DEVICE")
-_FLAGS = ("--disaggregation-ib-device", "--mooncake-ib-device")
 
 
 @rule(
@@ -226,11 +225,10 @@ def network_device_misspelled(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, command = case.container, case.container.command
     found: list[tuple[str, str, Place]] = []
-    for name in container.environment:
-        fact = container.environment[name]
+    for name, fact in container.environment.items():
         if name.endswith(_NAMES) and fact.is_known and fact.place is not None:
             found.append((name, str(fact.value), fact.place))
-    for flag in _FLAGS:
+    for flag in RDMA_FLAGS:
         argument = command.last(flag) if command is not None else None
         if argument is not None and command is not None and argument.value and not argument.value_is_unknown:
             found.append((flag, argument.value, command.place_of(argument)))
@@ -252,23 +250,11 @@ def _words(value: str) -> list[str]:
 
 
 def _meant(word: str) -> str | None:
-    """``mlx5_N`` where ``word`` differs from it in one letter; None where it is that, or something else."""
+    """``mlx5_N`` where ``word`` differs from it by a slip; None where it is that, or something else."""
     stem = word.rstrip("0123456789")
     number = word[len(stem) :]
-    if not number or stem in (_FIRST, "mlx4_") or not _is_near(stem):
+    if not number or stem in (_FIRST, "mlx4_"):
         return None
-    return _FIRST + number
+    from servelint_rules.slips import distance  # lazy: few names are not the driver's
 
-
-def _is_near(stem: str) -> bool:
-    """One letter more, less, other, or swapped with its neighbour."""
-    if abs(len(stem) - len(_FIRST)) > 1:
-        return False
-    if len(stem) == len(_FIRST):
-        different = [i for i, (a, b) in enumerate(zip(stem, _FIRST, strict=True)) if a != b]
-        if len(different) == 1:
-            return True
-        i = different[0]
-        return len(different) == 2 and different[1] == i + 1 and stem[i : i + 2] == _FIRST[i : i + 2][::-1]
-    longer, shorter = (stem, _FIRST) if len(stem) > len(_FIRST) else (_FIRST, stem)
-    return any(longer[:i] + longer[i + 1 :] == shorter for i in range(len(longer)))
+    return _FIRST + number if distance(stem, _FIRST, 1) == 1 else None

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from servelint.engines.command import Form
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
+from servelint_rules import guards
 from servelint_rules.engine_options import flag_place, options
+from servelint_rules.hub import MODEL_FLAGS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
 
 _REVISIONS = ("--revision", "--code-revision")
 _TRUSTING = frozenset(("--trust-remote-code", "--trust_remote_code"))
-_MODELS = frozenset(("--model", "--model-path", "--model-id"))
-_ENGINES = ("vllm", "sglang", "tgi", "trtllm")
 
 
 def pinned(case: ContainerCase) -> bool:
@@ -26,7 +26,7 @@ def pinned(case: ContainerCase) -> bool:
     command = case.container.command
     if command is not None and any(command.last(name) is not None for name in _REVISIONS):
         return True
-    return case.container.engine == "tgi" and "REVISION" in set(case.container.environment)
+    return case.container.engine == "tgi" and case.container.variable("REVISION") is not None
 
 
 def hub_model(case: ContainerCase) -> str | None:
@@ -39,12 +39,11 @@ def hub_model(case: ContainerCase) -> str | None:
         return None
     first = command.arguments[0] if command.arguments else None
     for argument in command.arguments:
-        names = argument.name in _MODELS or (argument is first and argument.form is Form.POSITIONAL)
+        names = argument.name in MODEL_FLAGS or (argument is first and argument.form is Form.POSITIONAL)
         if names and (argument.value or "").strip() == model.value:
             return model.value
-    variables = case.container.environment
-    by_variable = case.container.engine == "tgi" and "MODEL_ID" in set(variables) and variables["MODEL_ID"].get("") == model.value
-    return model.value if by_variable else None
+    variable = case.container.variable("MODEL_ID") if case.container.engine == "tgi" else None
+    return model.value if variable is not None and variable.get("") == model.value else None
 
 
 def trusts_code(case: ContainerCase) -> Place | None:
@@ -55,15 +54,13 @@ def trusts_code(case: ContainerCase) -> Place | None:
             negated = argument.flag is not None and argument.flag.negates(argument.written)
             if command is not None and not negated:
                 return flag_place(command, argument)
-    if case.container.engine != "tgi" or "TRUST_REMOTE_CODE" not in set(case.container.environment):
-        return None
-    variable = case.container.environment["TRUST_REMOTE_CODE"]
-    return variable.place if variable.get("").lower() in ("true", "1") else None
+    variable = case.container.variable("TRUST_REMOTE_CODE") if case.container.engine == "tgi" else None
+    return variable.place if variable is not None and variable.get("").lower() in ("true", "1") else None
 
 
 @rule(
     "SEC102", "model-revision-unpinned", "Model without a revision",
-    severity=Severity.INFO, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0", engines=_ENGINES, advice=True,
+    severity=Severity.INFO, certainty=Certainty.PROVEN, scope=Scope.CONTAINER, since="0.1.0", engines=guards.ENGINES, advice=True,
 )  # fmt: skip
 def model_revision_unpinned(case: ContainerCase) -> Iterator[Verdict]:
     """

@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from servelint.finding import Edit
     from servelint.source.nodes import Node
 
-_WHOLE_NODE = 8  # GPUs of the usual largest node
 _DEFAULT_SHARE = "25%"  # of maxSurge and maxUnavailable
 _DEFAULT_GRACE_SECONDS = 30
 
@@ -64,7 +63,7 @@ def rollout_deadlock_on_gpus(case: ContainerCase) -> Iterator[Verdict]:
         return
     workload, gpus = pods.workload_of(pod), pool.gpus_per_node.get(0)
     pinned = pods.pinned_node(pod)
-    if workload is None or gpus < 1 or (gpus < _WHOLE_NODE and pinned is None) or not guards.counts_devices(pool):
+    if workload is None or gpus < 1 or (gpus < pods.GPUS_OF_A_NODE and pinned is None) or not guards.counts_devices(pool):
         return
     if pinned is None and guards.gets_new_nodes(pod):
         return

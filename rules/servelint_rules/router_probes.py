@@ -10,6 +10,7 @@ from servelint.formats import containers
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode, walk
 from servelint_rules import pods
+from servelint_rules.figures import patience
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -97,9 +98,7 @@ def _verdict(document: Document, probe: Probe, name: str, given: int, engines: l
     return Verdict(
         Place.of(document, path if path is not None else probe.node),
         f"the router is ended after {probe.grace_seconds} s without a healthy engine, and {most}",
-        arithmetic=(
-            f"{probe.initial_delay} s + {probe.period} s × {probe.failure_threshold} failures = {probe.grace_seconds} s",
-        ),
+        arithmetic=(patience(probe),),
         related=(Related(place, f"the engine's startup probe: {given} s"),) if place is not None else (),
         proposals=(Proposal(f"ask /liveness in the {name}", False, edits),),
         key=name,

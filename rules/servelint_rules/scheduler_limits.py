@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.engines.versions import VLLM_V1
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules.changes import edits_of, setting
@@ -16,8 +17,7 @@ if TYPE_CHECKING:
     from servelint.case import PoolCase
     from servelint.deployment import Pool
 
-# The V0 engine: releases before it, and what cut prompts into chunks of its own accord (vllm/engine/arg_utils.py 0.7.3).
-_V1_FROM = (0, 8, 0)
+# The V0 engine cut prompts into chunks of its own accord from this length on (vllm/engine/arg_utils.py 0.7.3).
 _V0_LONG_CONTEXT = 32768
 # V1 overwrote --no-enable-chunked-prefill up to the first of these releases and honours it from the second on
 # (vllm/engine/arg_utils.py, `_set_default_args` of 0.11.0 and `_set_default_args` of 0.11.2).
@@ -68,7 +68,7 @@ def batched_tokens_below_max_len(case: PoolCase) -> Iterator[Verdict]:
     if chunks.get(False):
         return
     version = pool.version.get(None)
-    early = version is not None and version < _V1_FROM
+    early = version is not None and version < VLLM_V1
     accepted = accepted_length(pool)
     if tokens.value >= accepted.tokens:
         return

@@ -132,7 +132,8 @@ def replicas_exceed_demand(case: PoolCase) -> Iterator[Verdict]:
             place,
             f"{count(enough, 'replica')} of {replicas} would be busy half of the time at most, one to spare",
             arithmetic=(
-                f"prompts keep one replica busy {busy:.0%}; one holds {holds:.0f} of the {pool.concurrency.value} requests",
+                f"prompts keep one replica busy {busy:.0%}",
+                f"one has room for {holds:.0f} requests, {pool.concurrency.value} come at once",
             ),
             related=related(place, (pool.request_rate, "the load"), (pool.concurrency, "requests at once")),
         )

@@ -186,15 +186,16 @@ def decode_exceeds_bandwidth(case: PoolCase) -> Iterator[Verdict]:
     pool, plan = case.pool, case.deployment.plan
     if pool.role.value in ("prefill", "encode"):
         return
-    said = [(pool.target_tpot_seconds, pool.target_tpot_seconds.value, "wanted")] if pool.target_tpot_seconds.is_known else []
+    target = pool.target_tpot_seconds
+    said = [(target, target.value, target.value, "wanted")] if target.is_known else []
     if plan is not None and plan.claims.tpot.is_known:
         claim = plan.claims.tpot
-        said.append((claim, claim.value.value_si + claim.value.rounding, "claimed"))
+        said.append((claim, claim.value.value_si, claim.value.value_si + claim.value.rounding, "claimed"))
     if not said:
         return
     bound = case.latency.tpot_bound_seconds
     weights = _weights_alone(case) if plan is not None else bound
-    for fact, value, words in said:
+    for fact, stated, value, words in said:  # value: the most that what is stated was rounded from
         certain = value < bound
         if not certain and value >= weights:
             continue
@@ -203,7 +204,7 @@ def decode_exceeds_bandwidth(case: PoolCase) -> Iterator[Verdict]:
         reading = "" if certain else " for the weights of the parameters as stated"
         yield Verdict(
             place,
-            f"at least {duration(least * 1e3)} ms a token{reading}; {duration(value * 1e3)} ms {words}",
+            f"at least {duration(least * 1e3)} ms a token{reading}; {duration(stated * 1e3)} ms {words}",
             arithmetic=_tokens(case) if certain else (_weights_line(case, least),),
             related=related(place, (pool.accelerator, "the accelerator"), (pool.model, "the model")),
             severity=Severity.ERROR if certain else Severity.WARNING,

@@ -100,7 +100,7 @@ def _reads(workload: Workload, variable: str) -> Container | None:
     for container in workload.pool.containers:
         if container.engine != "vllm" or container.pod is None or container.pod.node is not workload.pod.node:
             continue
-        if variable not in set(container.environment):
+        if container.variable(variable) is None:
             return container
     return None
 

@@ -68,7 +68,9 @@ def queueing_ignored(case: PoolCase) -> Iterator[Verdict]:
         yield Verdict(
             place,
             f"{pool.request_rate.value:g} requests/s take {share:.3g} times all that {count(gpus, 'GPU')} can compute",
-            arithmetic=(f"at least {least:.3g} FLOP each, the shortest prompts, at the peak of {gpus} {case.accelerator.name}",),
+            arithmetic=(
+                f"at least {least / 1e12:.3g} TFLOP each, the shortest prompts, at the peak of {gpus} {case.accelerator.name}",
+            ),
             related=related(place, (pool.input_tokens_min, "the shortest prompts")),
         )
         return

@@ -109,17 +109,9 @@ def _is_slip(one: str, other: str) -> bool:
         return True
     if plain[0].rstrip("0123456789") == plain[1].rstrip("0123456789"):
         return False  # numbers tell siblings apart
-    return _distance(one, other) <= (2 if min(len(one), len(other)) >= 10 else 1)
+    from servelint_rules.slips import distance  # lazy: few selectors fit nothing
 
-
-def _distance(one: str, other: str) -> int:
-    """Levenshtein's distance."""
-    row = list(range(len(other) + 1))
-    for i, a in enumerate(one, 1):
-        previous, row[0] = row[0], i
-        for j, b in enumerate(other, 1):
-            previous, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, previous + (a != b))
-    return row[-1]
+    return distance(one, other) <= (2 if min(len(one), len(other)) >= 10 else 1)
 
 
 def _group_verdict(

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Node
     from servelint_rules.workloads import Workload
 
-_SHARED = frozenset(("ReadWriteMany", "ReadOnlyMany"))
-
 
 class _User(NamedTuple):
     """A workload that mounts the claim: where it names it, and how many of its pods there may be at once."""
@@ -86,7 +84,7 @@ def pvc_rwo_shared(case: WorkspaceCase) -> Iterator[Verdict]:
             if not isinstance(node, ScalarNode) or node.text not in names:
                 continue
             claim = case.objects.nearest(workload.pod.document, "PersistentVolumeClaim", node.text, workload.namespace)
-            if claim is not None and not _modes(claim.node) & _SHARED and _modes(claim.node):
+            if claim is not None and (modes := _modes(claim.node)) and not pods.is_shared(modes):
                 users.setdefault(id(claim.node), (claim, []))[1].append(_user(workload, node))
     for claim, mounted_by in users.values():
         verdict = _verdict(claim, mounted_by)

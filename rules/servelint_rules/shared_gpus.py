@@ -136,16 +136,16 @@ def _service(pool: Pool) -> _Engine | None:
 def _devices(pool: Pool, number: int) -> list[str] | None:
     """The host's devices in the order in which the engine takes them; None where that is not known."""
     container = pool.containers[0]
-    listed = set(container.environment)
     outside = _ids(pool)
-    if outside is None and _OUTSIDE in listed:
-        outside = _names(container.environment[_OUTSIDE].get("?"))
+    if outside is None and (variable := container.variable(_OUTSIDE)) is not None:
+        outside = _names(variable.get("?"))
         if outside is None:
             return None
     for name in _INSIDE:
-        if name not in listed:
+        variable = container.variable(name)
+        if variable is None:
             continue
-        inside = _names(container.environment[name].get("?"))
+        inside = _names(variable.get("?"))
         if not inside:
             return inside if inside is None else None
         if not outside:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from servelint.case import ContainerCase
     from servelint.deployment import Container, Pod, Pool
     from servelint.formats.compose.service import Service
-    from servelint.formats.devices import Devices
 
 _DEFAULT = "default of container runtimes: 64 MiB for all ranks together"
 
@@ -73,7 +72,7 @@ def _in_pod(case: ContainerCase, pod: Pod) -> Iterator[Verdict]:
         return
     asked = devices.devices(container.node)
     claimed = asked.resource == devices.DYNAMIC
-    size = min(pool.gpus_per_node.get(0) if claimed else _gpus_of(asked), pods.ranks_in_pod(pool))
+    size = min(pool.gpus_per_node.get(0) if claimed else asked.number, pods.ranks_in_pod(pool))
     if (asked.resource not in devices.COUNTED and not claimed) or size <= 1:
         return
     from servelint.formats.snippets import mount_shared_memory  # lazy: only findings edit
@@ -93,12 +92,6 @@ def _in_pod(case: ContainerCase, pod: Pod) -> Iterator[Verdict]:
         ),
         key=container.name,
     )
-
-
-def _gpus_of(asked: Devices) -> int:
-    """GPUs of the container, 0 where the number cannot be read."""
-    number = devices.whole(asked.written) if asked.written is not None else None
-    return number or 0
 
 
 def _in_service(case: ContainerCase) -> Iterator[Verdict]:
@@ -175,8 +168,9 @@ def shm_without_limit(case: ContainerCase) -> Iterator[Verdict]:
         return
     if not pods.speaks_for(container, case.deployment):
         return
-    for path, volume in pods.mounted(container.pod, container.node):
-        directory = volume.get("emptyDir") if volume is not None and path == pods.SHARED_MEMORY else None
+    for mount in pods.mounts(container.pod, container.node):
+        volume = mount.volume
+        directory = volume.get("emptyDir") if volume is not None and mount.path == pods.SHARED_MEMORY else None
         if not isinstance(directory, MappingNode) or directory.text_at("medium") != "Memory":
             continue
         if directory.get("sizeLimit") is None:

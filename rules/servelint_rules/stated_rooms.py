@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
-from servelint_rules.host_resources import GIB, Size, quantity
+from servelint_rules import pods
+from servelint_rules.figures import GIB
+from servelint_rules.host_resources import Size, quantity
 
 if TYPE_CHECKING:
     from servelint.deployment import Container
@@ -16,7 +18,6 @@ if TYPE_CHECKING:
 # makes the disk.
 _SKYPILOT_GB = 256
 _OWN_DISKS = ("kubernetes", "k8s", "ssh", "lambda", "runpod", "vast", "slurm")
-_SHARED = frozenset(("ReadWriteMany", "ReadOnlyMany"))
 
 
 class Room(NamedTuple):
@@ -35,25 +36,17 @@ class Room(NamedTuple):
     key: str | None = None
 
 
-def is_shared(modes: list[str]) -> bool:
-    return bool(_SHARED.intersection(modes))
-
-
-def texts(nodes: list[Node]) -> list[str]:
-    return [node.text for node in nodes if isinstance(node, ScalarNode)]
-
-
 def of_chart(container: Container) -> Room | None:
     """The volume that a chart makes for the model: production-stack's claim (``templates/pvc.yaml``), llm-d-modelservice's
     ``emptyDir`` (``templates/_helpers.tpl``)."""
     document, node = container.document, container.node
     if node.text_at("modelURL") and not node.text_at("pvcExistingClaimName") and node.get("pvcMatchLabels") is None:
         size = quantity(document, node.get("pvcStorage"))
-        shared = is_shared(texts(node.elements_at("pvcAccessMode")))
+        shared = pods.is_shared(pods.texts(node.get("pvcAccessMode")))
         return Room(size, "the claim of pvcStorage", nominal=shared) if size is not None else None
     root = document.root
     artifacts = root.get("modelArtifacts") if root is not None else None
-    mounted = (node.text_at("mountModelVolume") or "").lower() == "true"
+    mounted = pods.says(node, "mountModelVolume")
     if artifacts is None or not mounted or not (artifacts.text_at("uri") or "").startswith("hf://"):
         return None
     size = quantity(document, artifacts.get("size"))
@@ -64,15 +57,16 @@ def of_runtime(container: Container) -> Room | None:
     """The claim of a VLLMRuntime's ``storageConfig``, where the variables of the hub put the cache into it. The operator makes
     it with ``ReadWriteMany`` where no mode is stated (``operator/api/v1alpha1/vllmruntime_types.go``)."""
     storage = container.node.get("storageConfig")
-    if storage is None or (storage.text_at("enabled") or "").lower() != "true":
+    if storage is None or not pods.says(storage, "enabled"):
         return None
     path = (storage.text_at("mountPath") or "/data").rstrip("/")
-    names = [name for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME") if name in set(container.environment)]
-    cache = str(container.environment[names[0]].get("")) if names else ""
+    caches = (container.variable(name) for name in ("HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "HF_HOME"))
+    fact = next((each for each in caches if each is not None), None)
+    cache = fact.get("") if fact is not None else ""
     size = quantity(container.document, storage.get("size"))
     if size is None or not f"{cache}/".startswith(f"{path}/"):
         return None
-    return Room(size, "the claim of storageConfig", nominal=is_shared([storage.text_at("accessMode") or "ReadWriteMany"]))
+    return Room(size, "the claim of storageConfig", nominal=pods.is_shared([storage.text_at("accessMode") or "ReadWriteMany"]))
 
 
 def of_kserve(container: Container) -> Room | None:
@@ -103,9 +97,9 @@ def of_nim(container: Container) -> Room | None:
 
 def _of_nim_claim(document: Document, claim: Node, what: str) -> Room | None:
     size = quantity(document, claim.get("size"))
-    if size is None or (claim.text_at("create") or "").lower() != "true":
+    if size is None or not pods.says(claim, "create"):
         return None
-    return Room(size, what, nominal=is_shared([claim.text_at("volumeAccessMode") or ""]), any_width=True)
+    return Room(size, what, nominal=pods.is_shared([claim.text_at("volumeAccessMode") or ""]), any_width=True)
 
 
 def of_skypilot(container: Container) -> Room | None:

@@ -8,7 +8,7 @@ from servelint.estimate import Estimate
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode
-from servelint_rules.host_resources import GIB, in_gib
+from servelint_rules.figures import GIB, in_gib
 from servelint_rules.loading import checkpoint_size
 from servelint_rules.model_storage import room_of
 

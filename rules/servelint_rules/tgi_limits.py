@@ -100,7 +100,5 @@ def _setting(container: Container, flag: str) -> _Setting | None:
             return None
         return _Setting(argument.value, argument.written, command.place_of(argument))
     name = flag.removeprefix("--").replace("-", "_").upper()
-    if not command.complete or name not in set(container.environment):
-        return None
-    fact = container.environment[name]
-    return _Setting(fact.value, name, fact.place) if fact.is_known and fact.place is not None else None
+    fact = container.variable(name) if command.complete else None
+    return _Setting(fact.value, name, fact.place) if fact is not None and fact.is_known and fact.place is not None else None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.facts import UnknownFact
+from servelint.facts import OriginKind, UnknownFact
 from servelint_rules import guards
 
 if TYPE_CHECKING:
@@ -63,12 +63,25 @@ def gpu_memory(case: PoolCase) -> MemoryBudget | None:
 
 
 def check_accelerator(case: PoolCase) -> None:
-    """Raises :class:`UnknownFact` where the pods ask for devices of another maker than the accelerator's."""
+    """Raises :class:`UnknownFact` where the pods ask for devices of another maker than the accelerator's, or for parts of one
+    where only a default says which."""
     resource, accelerator = case.pool.gpu_resource, case.accelerator
+    origin = case.pool.accelerator.origin
+    if resource.startswith("nvidia.com/mig-") and origin is not None and origin.kind is OriginKind.CONFIG:
+        reason = f"the pods ask for {resource}, a part of a GPU, and default_accelerator names a whole one"
+        raise UnknownFact("accelerator.name", reason, "name the GPU type by a node selector")
     makers = [maker for prefix, maker in _MAKERS.items() if resource.startswith(prefix)]
     if makers and accelerator.vendor not in makers:
         reason = f"the pods ask for {resource}, and {accelerator.name} is none"
         raise UnknownFact("accelerator.name", reason, "name the GPU type by a node selector")
+
+
+def nvidia_capability(case: PoolCase) -> tuple[int, int] | None:
+    """The compute capability of the NVIDIA GPU that runs the pool; None where the pool runs on something else."""
+    if not all(map(guards.runs_on_gpus, case.pool.containers)):
+        return None
+    check_accelerator(case)
+    return case.accelerator.compute_capability if case.accelerator.vendor == "NVIDIA" else None
 
 
 def check_model(pool: Pool) -> None:

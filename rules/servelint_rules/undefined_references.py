@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.engines.command import SHELLS
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
@@ -35,7 +36,6 @@ _FIELDS = {
     "POD_NAME": "metadata.name", "NAMESPACE": "metadata.namespace", "POD_NAMESPACE": "metadata.namespace",
     "POD_IP": "status.podIP", "HOST_IP": "status.hostIP", "NODE_NAME": "spec.nodeName", "POD_UID": "metadata.uid",
 }  # fmt: skip
-_SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh"))
 
 
 @rule(
@@ -160,4 +160,4 @@ def _is_given(name: str, given: tuple[str, ...]) -> bool:
 
 def _is_read_by_a_shell(container: Node) -> bool:
     words = [node.text for key in ("command", "args") for node in container.elements_at(key) if isinstance(node, ScalarNode)]
-    return any(word.rpartition("/")[2] in _SHELLS or "\n" in word.strip() for word in words) or "-c" in words
+    return any(word.rpartition("/")[2] in SHELLS or "\n" in word.strip() for word in words) or "-c" in words

@@ -57,7 +57,6 @@ def variable_not_expanded(case: ContainerCase) -> Iterator[Verdict]:
     command = case.container.command
     if command is None or command.separator or (not command.program.shell and case.container.pod is None):
         return
-    environment = case.container.environment
     seen: set[int] = set()
     for argument in command.arguments:
         if argument.form is Form.ENTRY:
@@ -67,7 +66,9 @@ def variable_not_expanded(case: ContainerCase) -> Iterator[Verdict]:
                 continue
             seen.add(id(word))
             for name in _names(word.text):
-                if _is_literal(command, word, name) and (name in set(environment) or _is_assigned(command, word, name)):
+                if _is_literal(command, word, name) and (
+                    case.container.variable(name) is not None or _is_assigned(command, word, name)
+                ):
                     yield _not_expanded(command, argument, word, name)
 
 

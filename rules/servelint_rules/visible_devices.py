@@ -90,7 +90,7 @@ def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
         shown = f"{name}={fact.value} shows {count(visible, 'GPU')} of {gpus}"
         if visible < ranks:
             label, severity = f"{shown}, and the engine has {count(ranks, 'rank')} here", Severity.ERROR
-        elif visible < gpus:
+        elif visible < gpus and visible != ranks:  # else PAR201 counts those that idle
             label, severity = f"{shown}: the others idle", Severity.WARNING
         else:
             continue

@@ -197,3 +197,9 @@ def test_a_broken_snapshot_is_passed_over(tmp_path: Path) -> None:
     found = local_config.from_hf_cache(str(tmp_path), MODEL)
     assert found is not None
     assert found.layers == 2
+
+
+def test_a_number_that_python_does_not_read_is_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"hidden_size": ' + "9" * 10_000 + "}", encoding="utf-8")
+    assert "a number in it has thousands of digits" in str(local_config.from_file(str(path), "org/model"))

@@ -109,7 +109,7 @@ def test_what_was_not_checked_is_said(check: Check) -> None:
     write("ball.yaml", CLEAN)
     code, out, _ = check("ball.yaml")
     assert code == 0
-    assert out.startswith("not checked: accelerator.name unknown (")
+    assert out.startswith("not checked: GPU type unknown (")
     assert out.endswith("1 file, 1 deployment, 3 rules: no findings (1 check not evaluated)\n")
 
 
@@ -157,7 +157,7 @@ def test_output_file_holds_what_would_be_printed(check: Check, form: str) -> Non
 def test_output_file_that_cannot_be_written(check: Check) -> None:
     write("toy.yaml", BOTH)
     code, out, err = check("toy.yaml", "--output-file", "no/such/folder")
-    assert (code, out, err) == (2, "", "servelint: --output-file no/such/folder: No such file or directory\n")
+    assert (code, out, err) == (2, "", "servelint: --output-file no/such/folder cannot be written: No such file or directory\n")
 
 
 def test_json(check: Check) -> None:

@@ -95,3 +95,34 @@ def test_two_rules_of_one_code_are_an_error(capsys: pytest.CaptureFixture[str]) 
     Path("b.py").write_text(RULE, encoding="utf-8")
     assert main(["lws.yaml", "--plugin", "a.py", "--plugin", "b.py"]) == 2
     assert "ORG001 is defined twice" in capsys.readouterr().err
+
+
+HEAD, _, HOOK = RULE.partition("@hookimpl\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("raise SystemExit(3)\n", "plugin org.py failed to load: SystemExit: 3"),
+        ("x = 1\n", "plugin org.py has no hook (a function marked @hookimpl)"),
+        (
+            RULE.replace("def servelint_rules", "def servelint_rulz"),
+            "plugin org.py has a hook servelint_rulz, which nobody calls",
+        ),
+        (RULE.replace("return [one_host]", "return one_host"), "which is no Rule or Theme"),
+        (RULE.replace("return [one_host]", "return 1 / 0"), "plugin org.py: its hook servelint_rules failed: ZeroDivisionError"),
+        (RULE.replace('"ORG001"', '"org-1"'), "'org-1' is no code of a rule"),
+        (HEAD.replace("yield Verdict(", "yield str(") + "@hookimpl\n" + HOOK, "rule ORG001 (servelint_plugin_org) failed on"),
+        (HEAD.replace("nodes.place or case.pool.place", "None") + "@hookimpl\n" + HOOK, "a rule yields Verdicts with a place"),
+    ],
+)
+def test_what_a_plugin_gets_wrong_is_one_sentence_that_names_it(
+    text: str, expected: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("org.py").write_text(text, encoding="utf-8")
+    assert main(["lws.yaml", "--plugin", "org.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert expected in captured.err
+    assert captured.err.count("\n") == 1
+    assert "internal error" not in captured.err

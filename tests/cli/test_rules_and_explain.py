@@ -32,7 +32,10 @@ def test_rules_as_text(capsys: pytest.CaptureFixture[str]) -> None:
     lines = capsys.readouterr().out.splitlines()
     row = next(line for line in lines if line.startswith("TOY002"))
     assert row.split() == ["TOY002", "warning", "proven", "fix", "spare-toy", "a", "spare", "toy"]
-    assert lines[-1] == f"{len(lines) - 1} rules; `servelint explain CODE` prints the page of one"
+    assert (
+        lines[-1]
+        == f"{len(lines) - 1} rules; `servelint explain CODE` prints the page of one; advice is said under --profile strict"
+    )
 
 
 @pytest.mark.parametrize("word", ["TOY001", "toy001", "too-many-gpus"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -124,7 +125,7 @@ def test_the_configuration_names_it_relative_to_itself(tmp_path: Path) -> None:
     assert "PLN904" not in {f.code for f in lint_texts([PLAN], plain).findings}
     own = session_of(tmp_path, "extends: builtin\norder: [{step: cost, after: [request], required: true}]\n")
     labels = [f.label for f in lint_texts([PLAN], own).findings if f.code == "PLN904"]  # type: ignore[arg-type]
-    assert labels == ["the reasoning has no `cost` step ()"]
+    assert labels == ["the reasoning has no `cost` step"]
 
 
 @pytest.mark.parametrize(
@@ -132,14 +133,18 @@ def test_the_configuration_names_it_relative_to_itself(tmp_path: Path) -> None:
     [
         ("", 0, "a knowledge file is a mapping"),
         ("extends: builtin\ntolerances:\n  arithmatic: 0.1\n", 3, "did you mean 'arithmetic'"),
-        ("extends: builtin\norder:\n  - step: a\n  - {step: b, decides: [gpus]}\n", 4, "'gpus' is not one of"),
-        ("extends: builtin\ngroup_arithmetic:\n  overlays: [pipeline]\n", 3, "'pipeline' is not one of"),
+        (
+            "extends: builtin\norder:\n  - step: a\n  - {step: b, decides: [gpus]}\n",
+            4,
+            "`order[1].decides[0]` is the text `gpus`; it must be",
+        ),
+        ("extends: builtin\ngroup_arithmetic:\n  overlays: [pipeline]\n", 3, "[0]` is the text `pipeline`; it must be one of"),
         (OWN.replace("step: only", "step: only, after: [x]"), 1, "which is no step"),
         ("extends: builtin\norder: [", 2, "k.yaml"),
     ],
 )
 def test_what_breaks_the_schema_is_said_with_its_line(tmp_path: Path, text: str, line: int, sentence: str) -> None:
-    with pytest.raises(ConfigError, match=sentence) as error:
+    with pytest.raises(ConfigError, match=re.escape(sentence)) as error:
         session_of(tmp_path, text)
     assert error.value.path.endswith("k.yaml")
     assert error.value.line == line

@@ -24,32 +24,32 @@ Make = Callable[..., Any]
 @pytest.mark.parametrize(
     ("rest", "line", "column", "sentence"),
     [
-        ("limits: {max_model_len: 0}\n", 6, 25, "`limits.max_model_len` is 0; it is at least 1"),
-        ("limits: {max_model_len: 8k}\n", 6, 25, "`limits.max_model_len` is the text `8k`; it is a whole number"),
-        ("limits: {max_model_len: '8192'}\n", 6, 25, "`limits.max_model_len` is the text `8192`; it is a whole number: write 8192 without quotes"),
-        ("limits: {max_model_len: 819.2}\n", 6, 25, "`limits.max_model_len` is 819.2; it is a whole number"),
+        ("limits: {max_model_len: 0}\n", 6, 25, "`limits.max_model_len` is 0; it must be at least 1"),
+        ("limits: {max_model_len: 8k}\n", 6, 25, "`limits.max_model_len` is the text `8k`; it must be a whole number"),
+        ("limits: {max_model_len: '8192'}\n", 6, 25, "`limits.max_model_len` is the text `8192`; it must be a whole number: write 8192 without quotes"),
+        ("limits: {max_model_len: 819.2}\n", 6, 25, "`limits.max_model_len` is 819.2; it must be a whole number"),
         ("limits: {max_model_len: }\n", 6, 10, "`limits.max_model_len` has no value: give one or remove the key"),
-        ("limits: {max_model_len: [1]}\n", 6, 25, "`limits.max_model_len` is a list; it is a whole number"),
-        ("limits: {enforce_eager: on}\n", 6, 25, "`limits.enforce_eager` is the text `on`; it is true or false"),
-        ("limits: [a]\n", 6, 9, "`limits` is a list; it is a mapping"),
+        ("limits: {max_model_len: [1]}\n", 6, 25, "`limits.max_model_len` is a list; it must be a whole number"),
+        ("limits: {enforce_eager: on}\n", 6, 25, "`limits.enforce_eager` is the text `on`; it must be true or false"),
+        ("limits: [a]\n", 6, 9, "`limits` is a list; it must be a mapping"),
         ("targets: {ttft: 10 GB}\n", 6, 17, "`targets.ttft`: `10 GB` is a memory; here a time is wanted, such as 10 s or 50 ms"),
         ("targets: {ttft: -1}\n", 6, 17, "`targets.ttft`: `-1` is negative: a time is zero or more, such as 10 s or 50 ms"),
-        ("targets: {ttft: true}\n", 6, 17, "`targets.ttft` is true; it is a time such as 10 s or 50 ms"),
+        ("targets: {ttft: true}\n", 6, 17, "`targets.ttft` is true; it must be a time such as 10 s or 50 ms"),
         (
             "claims:\n  memory:\n    utilization: 30.2\n", 8, 18,
             "`claims.memory.utilization`: `30.2` without a unit is a ratio, and so 3020 %: write 30.2 % or 0.302",
         ),
         ("claims: {memory: {total: 23}}\n", 6, 26, "`claims.memory.total`: `23` without a unit means bytes: write the unit, such as 23 GB"),
         ("claims: {memory: {total: .inf}}\n", 6, 26, "`claims.memory.total`: `.inf` is not a finite memory: write 64 GB or 80 GiB"),
-        ("limits: {gpu_memory_utilization: 0}\n", 6, 34, "`limits.gpu_memory_utilization`: `0` is nothing: it is more than zero"),
-        ("limits: {gpu_memory_utilization: 0 %}\n", 6, 34, "`limits.gpu_memory_utilization`: `0 %` is nothing: it is more than zero"),
+        ("limits: {gpu_memory_utilization: 0}\n", 6, 34, "`limits.gpu_memory_utilization`: `0` is nothing: it must be more than zero"),
+        ("limits: {gpu_memory_utilization: 0 %}\n", 6, 34, "`limits.gpu_memory_utilization`: `0 %` is nothing: it must be more than zero"),
         (
             "limits: {gpu_memory_utilization: 150 %}\n", 6, 34,
             "`limits.gpu_memory_utilization`: `150 %` is more than there is: it is at most 100 %",
         ),
-        ("claims: {gpus: 99999999}\n", 6, 16, "`claims.gpus` is 99999999; it is at most 10000000"),
+        ("claims: {gpus: 99999999}\n", 6, 16, "`claims.gpus` is 99999999; it must be at most 10000000"),
         ("engine: {name: vlm}\n", 6, 16, "`engine.name` is the text `vlm`; did you mean `vllm`?"),
-        ("engine: {name: lmdeploy}\n", 6, 16, "`engine.name` is the text `lmdeploy`; it is one of generic, vllm, sglang, trtllm, tgi"),
+        ("engine: {name: lmdeploy}\n", 6, 16, "`engine.name` is the text `lmdeploy`; it must be one of generic, vllm, sglang, trtllm, tgi"),
         ("engine: {name: vllm, version: latest}\n", 6, 31, "`engine.version`: `latest` is no version: write two or three numbers, as 0.19.1"),
         ("workload: {arrival: bursty}\n", 6, 21, "`workload.arrival` is the text `bursty`; did you mean `burst`?"),
         ("reasoning: [{decides: {tensor: 2}}]\n", 6, 13, "`reasoning[0]` needs `step`"),
@@ -161,7 +161,10 @@ def test_what_is_no_plan_is_left_alone(text: str) -> None:
     ("head", "sentence"),
     [
         ("kind: DeploymentPlan\n", "a plan needs `apiVersion`"),
-        ("kind: DeploymentPlan\napiVersion: servelint/v2\n", "`apiVersion` is the text `servelint/v2`; it is `servelint/v1`"),
+        (
+            "kind: DeploymentPlan\napiVersion: servelint/v2\n",
+            "`apiVersion` is the text `servelint/v2`; it must be `servelint/v1`",
+        ),
     ],
 )
 def test_a_plan_of_another_version_is_told_so(head: str, sentence: str) -> None:
@@ -192,7 +195,7 @@ def test_an_alias_bomb_is_one_sentence() -> None:
 def test_an_alias_inside_its_own_node_is_one_sentence() -> None:
     deployments, problems = recognise(VALID + "model:\n  id: a\n  architecture: &a\n    b: [*a]\n")
     assert deployments == []
-    assert problems == [("DOC102", 8, "an alias stands inside the node it means: a plan is a finite tree")]
+    assert problems == [("DOC102", 8, "an alias stands inside the node that it means: write out what is meant")]
 
 
 def test_aliases_and_merge_keys_mean_what_they_stand_for() -> None:
@@ -209,7 +212,7 @@ def test_aliases_and_merge_keys_mean_what_they_stand_for() -> None:
 
 def test_a_key_that_is_no_text_is_said() -> None:
     _, problems = recognise(VALID + "model: {id: a}\n? [a]\n: b\n")
-    assert problems == [("DOC102", 6, "a key of a plan is plain text")]
+    assert problems == [("DOC102", 6, "a key must be plain text here")]
 
 
 def test_a_number_of_thousands_of_digits_is_refused() -> None:
@@ -224,7 +227,7 @@ def test_a_gpu_of_nothing_is_refused(plan: Make, key: str, zero: str) -> None:
     figures = {"memory": "64 GB", "bandwidth": "1 TB/s", "link": "1 GB/s", "mfu": "0.5"} | {key: zero}
     found = plan(accelerator="accelerator: {" + ", ".join(f"{k}: {v}" for k, v in figures.items()) + "}\n")
     assert [(p.code, p.line, p.text) for p in found.problems] == [
-        ("DOC102", 4, f"`accelerator.{key}`: `0` is nothing: it is more than zero")
+        ("DOC102", 4, f"`accelerator.{key}`: `0` is nothing: it must be more than zero")
     ]
     with pytest.raises(UnknownFact):
         _ = found.deployment.pools[0].accelerator.value

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import given, strategies as st
 
-from servelint.finding import Severity
+from servelint.finding import NotChecked, Severity
 from servelint.reports import summary, text
 from servelint.reports.base import Options
 from servelint.reports.frame import MAX_WIDTH, Mark, render
@@ -49,8 +49,8 @@ def test_summary_counts_checks_not_evaluated(clean: Report, report: Report) -> N
 
 def test_not_checked_is_grouped_by_the_missing_fact(report: Report) -> None:
     assert summary.not_checked(report) == [
-        "accelerator.name unknown (no GPU type stated): 3 checks on 2 deployments; set default_accelerator",
-        "engine.version unknown (the tag is latest): 1 check on 1 deployment",
+        "GPU type unknown (no GPU type stated): 3 checks on 2 deployments in 2 files; set default_accelerator",
+        "engine version unknown (the tag is latest): 1 check on 1 deployment in deploy/other.yaml",
     ]
 
 
@@ -125,3 +125,48 @@ def test_any_text_makes_a_frame_of_bounded_width(content: str, first: int, secon
 def test_printable_text_is_one_harmless_line(content: str) -> None:
     shown = printable(content)
     assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or c in "\u2028\u2029\u202e" for c in shown)
+
+
+def test_reasons_that_differ_in_a_name_are_one_line(report: Report) -> None:
+    alike = [
+        NotChecked(
+            f"{n}.yaml", "llm", ("MEM401",), "model.architecture", f"org/model-{n} is not in the catalogue", f"give org/model-{n}"
+        )
+        for n in (1, 2, 3)
+    ]
+    other = NotChecked("1.yaml", "llm", ("MEM401",), "model.architecture", "the model is named elsewhere", "")
+    assert summary.not_checked(report._replace(not_checked=(*alike, other))) == [
+        "model architecture unknown (org/model-1 is not in the catalogue, and 2 more like it): "  # noqa: ISC004 - one line
+        "3 checks on 3 deployments in 3 files; give org/model-1",
+        "model architecture unknown (the model is named elsewhere): 1 check on 1 deployment in 1.yaml",
+    ]
+
+
+def test_facts_missing_for_one_reason_are_one_line(report: Report) -> None:
+    facts = ("parallelism.tensor", "parallelism.pipeline", "limits.max_model_len")
+    entries = tuple(NotChecked("a.yaml", "llm", ("MEM401",), fact, "the chart may set it", "") for fact in facts)
+    assert summary.not_checked(report._replace(files=1, not_checked=entries)) == [
+        "max_model_len, pipeline parallelism and tensor parallelism unknown (the chart may set it): 3 checks on 1 deployment"
+    ]
+
+
+def test_a_run_closes_with_ten_reasons_at_most(report: Report) -> None:
+    words = "abcdefghijklm"
+    entries = tuple(NotChecked("a.yaml", "llm", ("MEM401",), "nodes", f"because of {word}", "") for word in words)
+    lines = summary.not_checked(report._replace(not_checked=entries))
+    assert len(lines) == summary.MOST_REASONS
+    assert lines[-1] == "4 checks for 4 other reasons; --format json lists them all"
+
+
+def test_a_template_is_named_and_its_rendering_asked_for(report: Report) -> None:
+    entry = NotChecked(
+        "t.yaml", "", ("DOC101",), "rendered manifests", "this is a template, not YAML", "helm template … | servelint check -"
+    )
+    assert summary.not_checked(report._replace(not_checked=(entry,))) == [
+        "rendered manifests needed (this is a template, not YAML): 1 check in t.yaml; helm template … | servelint check -"
+    ]
+
+
+def test_the_label_of_a_long_underline_stands_below_it() -> None:
+    shown = frame(f"a: {'x' * 70}\n", 3, 73)
+    assert shown[2:4] == [f"  |    {'^' * 70}", "  |    here"]

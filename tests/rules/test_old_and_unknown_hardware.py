@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from servelint.finding import Certainty, Severity
+from servelint.formats import containers
 from servelint.run import lint_texts
 from servelint.source.text import SourceText
 from servelint_rules.devices_and_images import _built_for
-from servelint_rules.memory_levers import _moves
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -80,7 +80,7 @@ def test_a_share_that_hardly_any_gpu_bears(lint: Lint, share: str, gpus: int, sa
     ],
 )  # fmt: skip
 def test_tags_that_move(tag: str | None, moves: bool) -> None:
-    assert _moves(tag) is moves
+    assert containers.is_moving(tag) is moves
 
 
 @pytest.mark.parametrize(

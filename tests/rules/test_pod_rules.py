@@ -172,7 +172,8 @@ def test_how_long_a_hook_sleeps(hook: str, slept: int) -> None:
 @pytest.mark.parametrize(
     ("value", "gpus", "severity"),
     [
-        ('"0"', 2, Severity.ERROR), ('"0,1"', 2, None), ('"0,2"', 2, Severity.ERROR), ('"0,1"', 4, Severity.WARNING),
+        ('"0"', 2, Severity.ERROR), ('"0,1"', 2, None), ('"0,2"', 2, Severity.ERROR), ('"0,1,2"', 4, Severity.WARNING),
+        ('"0,1"', 4, None),  # as many as it has ranks: PAR201 counts those that idle
         ("GPU-1234", 2, None), ("all", 2, None),
     ],
 )  # fmt: skip

@@ -50,7 +50,9 @@ class Architecture(NamedTuple):
             raise UnknownFact(
                 f"model.architecture.{name}",
                 f"the configuration of {self.id} does not say it",
-                f"give its config.json: --model-config {self.id}=PATH",
+                f"give its config.json: --model-config {self.id}=PATH"
+                if " " not in self.id
+                else "state it in model.architecture",
             )
         return int(value)
 

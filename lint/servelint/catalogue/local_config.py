@@ -121,6 +121,8 @@ def _object(path: str) -> dict[str, Any] | str:
         return "not UTF-8 text"
     except RecursionError:
         return "nested too deeply"
+    except ValueError:  # Python reads no integer of more than some thousand digits
+        return "no config.json: a number in it has thousands of digits"
     return value if isinstance(value, dict) else config_json.problem(value) or "not an object"
 
 

@@ -101,7 +101,7 @@ def run(arguments: list[str]) -> int:
 
 def _nothing(report: Report, paths: list[str]) -> str:
     """Why nothing was checked: silence would read as praise."""
-    named = ", ".join(paths)
+    named = ", ".join("standard input" if path == STDIN else path for path in paths)
     return f"no LLM deployment in {named}" if report.files else f"no .yaml, .yml or .json file in {named}"
 
 
@@ -119,8 +119,16 @@ def _refuse_contradictions(options: Namespace, paths: list[str]) -> None:
     from servelint.cli.main import COMMANDS
 
     for path in paths:
+        if not path:
+            raise UsageError("a path is empty: name a manifest or a folder")
         if path in COMMANDS and not os.path.exists(path):
             raise UsageError(f"the command comes first: `servelint {path} …`; there is no file named {path}")
+    if len(paths) > 1 and paths[0].isalpha() and not os.path.exists(paths[0]):
+        from difflib import get_close_matches
+
+        near = get_close_matches(paths[0], COMMANDS, 1)
+        if near:
+            raise UsageError(f"there is no command and no file {paths[0]}; did you mean `servelint {near[0]}`?")
 
 
 def _configuration(options: Namespace) -> Config:

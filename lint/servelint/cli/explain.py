@@ -46,7 +46,10 @@ def find(word: str, plugins: Registry) -> Rule:
 def page(rule: Rule) -> str:
     """A rule's metadata and its documentation."""
     facts = [f"{rule.severity.label}, {rule.certainty.value}, {rule.status.value} since {rule.since}"]
-    facts.append(f"looks at: {rule.scope.value}" + _listed(" of ", (*sorted(rule.engines), *sorted(rule.formats))))
+    where = _listed(" of engines ", tuple(sorted(rule.engines))) + _listed(" in formats ", tuple(sorted(rule.formats)))
+    facts.append(f"looks at: {rule.scope.value}" + where)
+    if rule.advice:
+        facts.append("advice: said under --profile strict, or where its whole code is selected")
     if rule.inputs:
         facts.append(f"needs: {', '.join(rule.inputs)}")
     if rule.fixable:

@@ -50,6 +50,38 @@ class Parser(ArgumentParser):
         return options, rest
 
     def error(self, message: str) -> NoReturn:
+        """argparse's message in our words: what is wrong with which option, and what would be right."""
+        subject, _, rest = message.partition(": ")
+        if subject == "unrecognized arguments":
+            from difflib import get_close_matches
+
+            word = rest.split()[0].partition("=")[0]
+            near = get_close_matches(word, self._option_string_actions, 1, 0.7) if word.startswith("-") else []
+            message = f"there is no option {word}" if word.startswith("-") else f"{word} is one word too many"
+            message += f"; did you mean {near[0]}?" if near else ""
+        elif rest.startswith("invalid choice: ") and "(choose from " in rest:
+            value, _, choices = rest.removeprefix("invalid choice: ").partition(" (choose from ")
+            message = f"{subject.removeprefix('argument ')} does not take {value}; choose one of {choices.rstrip(')')}".replace(
+                "'", ""
+            )
+        elif subject == "the following arguments are required":
+            message = f"{rest} is missing" if "," not in rest else f"{rest} are missing"
+        elif subject.startswith("argument "):
+            said = {
+                "expected one argument": "needs a value",
+                "not allowed with argument ": "excludes ",
+                "ignored explicit": "takes no value",
+            }
+            name = subject.removeprefix("argument ")
+            words = next(
+                (
+                    ours + rest.removeprefix(theirs) * theirs.endswith(" ")
+                    for theirs, ours in said.items()
+                    if rest.startswith(theirs)
+                ),
+                rest,
+            )
+            message = f"{name} {words}"
         raise UsageError(f"{message} (see `{self.prog} --help`)")
 
 
@@ -84,6 +116,8 @@ def configuration(options: Namespace) -> Config:
     if options.config and options.isolated:
         raise UsageError("--config and --isolated exclude each other")
     config = load(options.config, options.isolated, os.curdir)
+    if options.hf_cache and not os.path.isdir(options.hf_cache):
+        raise UsageError(f"--hf-cache {options.hf_cache}: there is no such folder")
     if config.plugins and not options.config:
         # It was found in the tree under review, and whoever proposes a change there must not get code run here.
         raise UsageError(

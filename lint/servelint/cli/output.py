@@ -38,7 +38,7 @@ def write(text: str, output_file: str | None = None) -> None:
         with open(output_file, "w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
             file.write(text)
     except OSError as error:
-        raise UsageError(f"--output-file {output_file}: {error.strerror or error}") from error
+        raise UsageError(f"--output-file {output_file} cannot be written: {error.strerror or error}") from error
 
 
 def say(sentence: str) -> None:

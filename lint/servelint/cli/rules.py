@@ -30,10 +30,13 @@ def run(arguments: list[str]) -> int:
 
 def as_text(rules: Iterable[Rule]) -> str:
     """One line per rule."""
-    rows = [(r.code, r.severity.label, r.certainty.value, "fix" if r.fixable else "", r.name, r.title) for r in rules]
-    widths = [max((len(row[column]) for row in rows), default=0) for column in range(5)]
-    lines = ["  ".join([*map(str.ljust, row[:5], widths), printable(row[5])]) for row in rows]
-    return "\n".join([*lines, f"{count(len(rows), 'rule')}; `servelint explain CODE` prints the page of one"]) + "\n"
+    rows = [(r.code, r.severity.label, r.certainty.value, "advice" * r.advice, "fix" * r.fixable, r.name, r.title) for r in rules]
+    widths = [max((len(row[column]) for row in rows), default=0) for column in range(6)]
+    lines = ["  ".join([*map(str.ljust, row[:6], widths), printable(row[6])]) for row in rows]
+    closing = f"{count(len(rows), 'rule')}; `servelint explain CODE` prints the page of one"
+    if any(row[3] for row in rows):
+        closing += "; advice is said under --profile strict"
+    return "\n".join([*lines, closing]) + "\n"
 
 
 def as_json(rules: Iterable[Rule]) -> str:
@@ -57,6 +60,7 @@ def metadata(rule: Rule) -> dict[str, Any]:
         "engines": sorted(rule.engines),
         "formats": sorted(rule.formats),
         "fixable": rule.fixable,
+        "advice": rule.advice,
         "aliases": list(rule.aliases),
         "inputs": list(rule.inputs),
         "url": rule_url(rule.code),

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from servelint.engines.command import Argument, Command, Form
+from servelint.engines.command import FALSE, TRUE, Argument, Command, Form
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from servelint.engines.versions import Version
 
 _JAMMED_POSITIONAL = r"\S+\s+--[A-Za-z]"
-_TRUTHS = frozenset(("true", "false", "1", "0", "yes", "no", "on", "off"))
 _SEVERAL = r"(?i)(^|_)(args?|arguments?|opts?|options?|flags?|extra|params?)(_|$)"
 _LEVELS = frozenset("0123")
 # A word of an exec list, where no shell replaces it: whoever fills the manifest in may put several words there, or none.
@@ -68,7 +67,7 @@ def stray_value(command: Command, argument: Argument) -> Argument | None:
 
 
 def is_truth(text: str | None) -> bool:
-    return text is not None and text.strip().lower() in _TRUTHS
+    return text is not None and text.strip().lower() in TRUE | FALSE
 
 
 def number(text: str, kinds: Sequence[str]) -> float | None:

@@ -14,6 +14,12 @@ if TYPE_CHECKING:
     from servelint.source.text import Span
 
 
+TRUE = frozenset(("true", "1", "yes", "on"))
+FALSE = frozenset(("false", "0", "no", "off"))
+"""What engines and the libraries below them read as a truth value, in lower case."""
+SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh"))
+
+
 class Word(NamedTuple):
     """One argument as the program receives it.
 
@@ -32,6 +38,11 @@ class Word(NamedTuple):
     expanded: bool = False
     start: int = -1
     end: int = -1
+
+    @property
+    def program(self) -> str:
+        """The name of the program that the word names, without its directories."""
+        return self.text.rpartition("/")[2]
 
 
 class Program(NamedTuple):

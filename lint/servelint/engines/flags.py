@@ -43,16 +43,11 @@ class Interval(NamedTuple):
         return (self.start is None or version >= self.start) and (self.end is None or version < self.end)
 
 
-def _version(text: str) -> Version:
-    major, minor, *patch = map(int, text.split("."))
-    return Version(major, minor, patch[0] if patch else 0)
-
-
 def _intervals(text: str) -> tuple[Interval, ...]:
     found = []
     for part in text.split():
         start, _, end = part.partition("..")
-        found.append(Interval(_version(start) if start else None, _version(end) if end else None))
+        found.append(Interval(Version.of(start) if start else None, Version.of(end) if end else None))
     return tuple(found)
 
 
@@ -190,7 +185,7 @@ class Flag:
 
     @property
     def deprecated_since(self) -> Version | None:
-        return _version(self._fields[7]) if self._fields[7] else None
+        return Version.of(self._fields[7]) if self._fields[7] else None
 
     def without_history(self) -> Flag:
         """The flag as the newest release has it, in a program whose releases are not known: whether one has it is uncertain."""
@@ -229,7 +224,7 @@ class Flag:
         mark = self._fields[6]
         if not mark or mark == "open" or version is None:
             return bool(mark)
-        since = _version(mark)
+        since = Version.of(mark)
         return any(release >= since for release in _around(self._scanned, version) or (version,))
 
     @property
@@ -261,7 +256,7 @@ class Flag:
         epochs: list[tuple[Version | None, str]] = []
         for part in text.split("|"):
             start, colon, value = part[1:].partition(":") if part[:1] == "@" else ("", "", part)
-            epochs.append((_version(start) if colon else None, value))
+            epochs.append((Version.of(start) if colon else None, value))
         around = _around(self._scanned, version) or (self._scanned[0 if version < self._scanned[0] else -1],)
         found = ([value for start, value in epochs if start is None or start <= release][-1] for release in around)
         return tuple(dict.fromkeys(found))
@@ -302,7 +297,7 @@ class FlagTable:
         lines = text.split("\n")
         self.engine = lines[1].partition("\t")[2]
         self.parser = lines[2].partition("\t")[2]
-        self.scanned = tuple(map(_version, lines[3].partition("\t")[2].split()))
+        self.scanned = tuple(map(Version.of, lines[3].partition("\t")[2].split()))
         self._lines = lines
         self._flags: dict[int, Flag] = {}
         index: dict[str, int] = {}

@@ -25,14 +25,9 @@ TALKERS = frozenset(
 PROGRAMS = frozenset(("sh", "bash", "python", "python3", "ray", "sleep", "tail"))
 
 
-def name_of(word: Word) -> str:
-    """The name of a program without its directories."""
-    return word.text.rpartition("/")[2]
-
-
 def talks(words: Sequence[Word]) -> bool:
     """The words run no engine, whatever they name."""
-    return not words or name_of(words[0]) in TALKERS
+    return not words or words[0].program in TALKERS
 
 
 def modules(words: Sequence[Word]) -> Iterator[tuple[str, int]]:
@@ -46,7 +41,7 @@ def modules(words: Sequence[Word]) -> Iterator[tuple[str, int]]:
 
 def are_arguments(words: Sequence[Word]) -> bool:
     """The words of a container that states no command are arguments of the image's entrypoint, not a program."""
-    return not words or name_of(words[0]) not in PROGRAMS
+    return not words or words[0].program not in PROGRAMS
 
 
 def parsed(
@@ -60,7 +55,7 @@ def parsed(
     if document is None or node is None:
         raise ValueError("a program that runs an engine must know its document")
     arguments, elsewhere = parse(program.words, start, table, version)
-    if any(name_of(word) == "xargs" for word in program.words[:start]):
+    if any(word.program == "xargs" for word in program.words[:start]):
         elsewhere = elsewhere or "the input of xargs"
     complete = not elsewhere
     return Command(engine, document, node, program, launcher, arguments, table, complete, start, elsewhere=elsewhere, image=image)

@@ -49,3 +49,8 @@ class MappedText:
         if literal and last > first:  # pieces with something between them (quotes, escapes) are not one stretch
             literal = all(self._pieces[i].end == self._pieces[i + 1].start for i in range(first, last))
         return begin, max(begin, stop), literal
+
+    def located(self, piece: Piece) -> Piece:
+        """A piece of this text, with its place in the scalar's value."""
+        start, end, literal = self.locate(piece.start, piece.end)
+        return Piece(piece.text, start, end, literal and piece.literal and end - start == len(piece.text))

@@ -24,11 +24,6 @@ ENGINES = ("vllm", "sglang")
 _TABLES: dict[str, _Table] = {}
 
 
-def _version(text: str) -> Version:
-    major, minor, *patch = map(int, text.split("."))
-    return Version(major, minor, patch[0] if patch else 0)
-
-
 class _Table:
     """The text of one data file."""
 
@@ -42,7 +37,7 @@ class _Table:
 
     def releases(self, line: str) -> tuple[Version, ...]:
         start = self._text.find(f"\n{line}\t") + len(line) + 2
-        return tuple(map(_version, self._text[start : self._text.find("\n", start)].split()))
+        return tuple(map(Version.of, self._text[start : self._text.find("\n", start)].split()))
 
     def fields(self, key: str) -> list[str] | None:
         start = self._text.find(f"\n{key}\t") if key and "\n" not in key and "\t" not in key else -1
@@ -70,7 +65,7 @@ def _around(scanned: tuple[Version, ...], version: Version) -> tuple[Version, ..
 def _within(intervals: str, release: Version) -> bool:
     for part in intervals.split():
         start, _, end = part.partition("..")
-        if (not start or _version(start) <= release) and (not end or release < _version(end)):
+        if (not start or Version.of(start) <= release) and (not end or release < Version.of(end)):
             return True
     return False
 
@@ -80,7 +75,7 @@ def _in_history(history: str, release: Version) -> str:
     value = "?"
     for part in history.split():
         start, _, text = part.partition(":")
-        if _version(start) > release:
+        if Version.of(start) > release:
             break
         value = text
     return value

@@ -45,7 +45,7 @@ class Nim:
             return None
         for program in programs:
             words = program.words
-            start = next((i + 1 for i, word in enumerate(words) if launching.name_of(word) in _SERVERS), None)
+            start = next((i + 1 for i, word in enumerate(words) if word.program in _SERVERS), None)
             if start is None and not (program.entrypoint and launching.are_arguments(words)):
                 continue
             from servelint.engines.flags import flag_table  # lazy: few containers are a NIM

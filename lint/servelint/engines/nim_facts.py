@@ -30,9 +30,9 @@ _OPTIONS: Settings = (
     ("gpu_memory_utilization", "--gpu-memory-utilization", share),
 )
 _MODELS = ("NIM_MODEL_NAME", "NIM_MODEL_PATH")
-# Images that run any model.
-_ANY = frozenset(("llm-nim", "vllm-nim", "sglang-nim", "trtllm-nim"))
-_REMEDY = "name it by NIM_MODEL_NAME"
+ANY_MODEL = frozenset(("llm-nim", "vllm-nim", "sglang-nim", "trtllm-nim"))
+"""Images that run any model."""
+REMEDY = "name it by NIM_MODEL_NAME"
 PROFILE = "the profile that the NIM chooses for the GPUs it finds decides it"
 
 
@@ -52,13 +52,13 @@ def _model(command: Command, environment: Mapping[str, Fact[str]]) -> Fact[Any]:
     """The model by its variable, else by the path of the image: ``nvcr.io/nim/org/name``."""
     repository = split(command.image)[0]
     name = repository.rpartition("/nim/")[2].partition(":")[0]  # a chart may put the tag in both places
-    holds_any = name.rpartition("/")[2] in _ANY
+    holds_any = name.rpartition("/")[2] in ANY_MODEL
     for variable in _MODELS:
         fact = environment.get(variable)
         if fact is not None and (fact.is_known or holds_any):
             return from_environment("model", fact, _uri)
     if holds_any:
-        return Fact.unknown("model.id", f"{name} runs any model, and which one is not stated", _REMEDY)
+        return Fact.unknown("model.id", f"{name} runs any model, and which one is not stated", REMEDY)
     origin = Origin(OriginKind.FILE, "image", Place.of(command.document, command.node))
     return Fact.known("model.id", name, origin)
 

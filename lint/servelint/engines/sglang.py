@@ -77,7 +77,7 @@ def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
     for index, word in enumerate(words):
         if word.text.endswith("sglang/launch_server.py"):
             return "sglang/launch_server.py", index + 1
-        if launching.name_of(word) == "sglang" and index + 1 < len(words) and words[index + 1].text == "serve":
+        if word.program == "sglang" and index + 1 < len(words) and words[index + 1].text == "serve":
             return "sglang serve", index + 2
     for module, start in launching.modules(words):
         if module == "sglang.launch_server":

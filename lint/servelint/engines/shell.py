@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from servelint.engines.command import Program, Word
+from servelint.engines.command import SHELLS, Program, Word
 from servelint.engines.mapped_text import MappedText, Piece
 from servelint.source.nodes import ScalarNode
 
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from servelint.facts import Fact
     from servelint.source.nodes import Document, Node
 
-SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh"))
 WRAPPERS = frozenset(
     (
         "busybox", "catatonit", "command", "dumb-init", "env", "exec", "ionice", "nice", "nohup", "numactl", "setsid", "stdbuf",
@@ -102,11 +101,6 @@ def _set_by_env(words: Sequence[Word | RawWord], variables: Variables) -> None:
         name, equals, value = word.text.partition("=")
         if equals and name.isidentifier():
             variables.assign(name, None if word.variable else value, append=False, conditional=False)
-
-
-def program_name(word: Word) -> str:
-    """The name of a program without its directories."""
-    return word.text.rpartition("/")[2]
 
 
 def _programs(
@@ -225,14 +219,9 @@ def _nested(text: MappedText, command: SimpleCommand, placed: tuple[Word, ...]) 
     for word in scripts:
         if isinstance(word, Word):
             return None
-        pieces += [_located(text, piece) for piece in word.pieces]
+        pieces += [text.located(piece) for piece in word.pieces]
         pieces.append(Piece(" ", pieces[-1].end if pieces else 0, pieces[-1].end if pieces else 0, False))
     return MappedText.of(pieces), variables
-
-
-def _located(text: MappedText, piece: Piece) -> Piece:
-    start, end, literal = text.locate(piece.start, piece.end)
-    return Piece(piece.text, start, end, literal and piece.literal and end - start == len(piece.text))
 
 
 def _word(document: Document, node: ScalarNode, text: MappedText, word: RawWord | Word) -> Word:

@@ -72,4 +72,4 @@ def _launch(words: Sequence[Word]) -> int | None:
     """The index of the first argument of the launcher in a program's words; None if they run none."""
     if launching.talks(words):
         return None
-    return next((index + 1 for index, word in enumerate(words) if launching.name_of(word) == _LAUNCHER), None)
+    return next((index + 1 for index, word in enumerate(words) if word.program == _LAUNCHER), None)

@@ -74,7 +74,7 @@ def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
     """(launcher, index of the first argument) of TensorRT-LLM's server in a program's words; None if they run none."""
     if launching.talks(words):
         return None
-    starts = [index + 1 for index, word in enumerate(words) if launching.name_of(word) == "trtllm-serve"]
+    starts = [index + 1 for index, word in enumerate(words) if word.program == "trtllm-serve"]
     starts += [start for module, start in launching.modules(words) if module == "tensorrt_llm.commands.serve"]
     for start in starts:
         first = words[start].text if start < len(words) else ""

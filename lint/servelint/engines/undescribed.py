@@ -135,7 +135,7 @@ class Undescribed:
         for index, word in enumerate(words):
             for name, first in self._known.programs:
                 following = words[index + 1].text if index + 1 < len(words) else ""
-                if launching.name_of(word) == name and first in {"", following}:
+                if word.program == name and first in {"", following}:
                     return index + (2 if first else 1)
         for module, start in launching.modules(words):
             if any(module == name or (name.endswith(".") and module.startswith(name)) for name in self._known.modules):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Pool
 from servelint.engines.argument_writer import ArgumentWriter
-from servelint.engines.command import Form
+from servelint.engines.command import FALSE, TRUE, Form
 from servelint.facts import Fact, Origin, OriginKind
 
 if TYPE_CHECKING:
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SIZE = re.compile(r"(\d+)(\.\d+)?([kmgtKMGT])")
-_TRUE = frozenset(("true", "1", "yes", "on"))
-_FALSE = frozenset(("false", "0", "no", "off"))
 
 Settings = tuple[tuple[str, str, "Callable[[str], Any]"], ...]
 """(field of the pool, canonical flag, parser of its value) for each setting that is read as it stands."""
@@ -105,9 +103,9 @@ def word(text: str) -> str:
 def truth(text: str) -> bool:
     """``true``, ``yes``, ``on``, ``1`` and their opposites."""
     value = text.strip().lower()
-    if value not in _TRUE | _FALSE:
+    if value not in TRUE | FALSE:
         raise ValueError(f"{text!r} is neither true nor false")
-    return value in _TRUE
+    return value in TRUE
 
 
 def from_environment(field: str, variable: Fact[str], parse: Callable[[str], Any]) -> Fact[Any]:

@@ -31,5 +31,15 @@ class Version(NamedTuple):
             return None
         return cls(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0)
 
+    @classmethod
+    def of(cls, text: str) -> Version:
+        """A release as the data files name it: two or three numbers, and nothing else."""
+        major, minor, *patch = map(int, text.split("."))
+        return cls(major, minor, patch[0] if patch else 0)
+
     def __str__(self) -> str:
         return f"{self.major}.{self.minor}.{self.patch}"
+
+
+VLLM_V1 = Version(0, 8, 0)
+"""The first release of vLLM whose default is the V1 engine (vllm/engine/arg_utils.py, ``_is_v1_supported_oracle``)."""

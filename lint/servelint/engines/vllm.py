@@ -85,7 +85,7 @@ def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
     if launching.talks(words):
         return None
     for index, word in enumerate(words[:-1]):
-        if launching.name_of(word) == "vllm" and words[index + 1].text == "serve":
+        if word.program == "vllm" and words[index + 1].text == "serve":
             return "vllm serve", index + 2
     for module, start in launching.modules(words):
         if module in _SERVERS:
@@ -106,7 +106,7 @@ def _starts_itself(image: str, words: Sequence[Word]) -> bool:
     An image that is filled in later, or is nobody's known one, counts if its name or tag says vLLM and the arguments name a
     model or are the engine's, or where two of them are vLLM's alone.
     """
-    if not launching.are_arguments(words) or (words and launching.name_of(words[0]) == "vllm"):
+    if not launching.are_arguments(words) or (words and words[0].program == "vllm"):
         return False
     if vllm_images.owns_image(image):
         return True

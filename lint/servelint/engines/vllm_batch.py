@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.engines.defaults import is_missing, version_of
 from servelint.engines.flags import flag_table
 from servelint.engines.values import fact_name
-from servelint.engines.versions import Version
+from servelint.engines.versions import VLLM_V1, Version
 from servelint.facts import Fact, FactState
 from servelint.records import NamedTuple
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from servelint.facts import Origin
 
 _GIB = 2**30
-_V1 = Version(0, 8, 0)
 _V0_SEQUENCES = 256
 _SHORTEST = 512  # tokens; no served model is shorter
 _OTHER_PLATFORMS = frozenset(("cpu", "tpu", "neuron", "neuronx", "gaudi", "hpu", "xpu", "ascend", "spyre", "rbln"))
@@ -76,7 +75,7 @@ def batch_default(pool: Pool, field: str, origin: Origin) -> Fact[Any]:
     name = fact_name(field)
     remedy = f"state --{field.replace('_', '-')}"
     version = version_of(pool)
-    if version is not None and version < _V1:
+    if version is not None and version < VLLM_V1:
         if field == "max_num_seqs":
             return Fact.known(name, _V0_SEQUENCES, origin)
         return Fact.unknown(name, f"vLLM {version} derives it from the model's length", remedy)
@@ -109,7 +108,7 @@ def _releases(version: Version | None) -> tuple[Version, ...]:
     """The scanned releases whose rules may hold, newest first."""
     scanned = flag_table("vllm").scanned
     if version is None:
-        return tuple(release for release in reversed(scanned) if release >= _V1)
+        return tuple(release for release in reversed(scanned) if release >= VLLM_V1)
     if version >= scanned[-1]:
         return (scanned[-1],)
     below = max(release for release in scanned if release <= version)

@@ -6,14 +6,13 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.engines.defaults import DEGREES, Defaults, is_missing
 from servelint.engines.values import fact_name
-from servelint.engines.versions import Version
+from servelint.engines.versions import VLLM_V1
 from servelint.facts import Fact
 
 if TYPE_CHECKING:
     from servelint.deployment import Pool
+    from servelint.engines.versions import Version
     from servelint.facts import Origin
-
-_V1 = Version(0, 8, 0)  # the V1 engine is the default: chunked prefill on (vllm/engine/arg_utils.py, _set_default_args_v1)
 
 
 def defaults(pool: Pool) -> dict[str, Fact[Any]]:
@@ -37,6 +36,6 @@ def defaults(pool: Pool) -> dict[str, Fact[Any]]:
 
 
 def _chunked_prefill(version: Version | None, origin: Origin) -> Fact[Any]:
-    if version is not None and version < _V1:
+    if version is not None and version < VLLM_V1:  # V1: on (vllm/engine/arg_utils.py, _set_default_args_v1)
         return Fact.unknown(fact_name("chunked_prefill"), f"vLLM {version} turns it on by the model's length", "state it")
     return Fact.known(fact_name("chunked_prefill"), True, origin)

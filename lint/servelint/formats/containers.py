@@ -31,11 +31,22 @@ def image(document: Document, container: Node, *, partial: bool = False) -> Fact
     if not isinstance(node, ScalarNode) or not node.text:
         where = "this file is a patch or base and names no image" if partial else "the container names no image"
         return Fact.unknown(IMAGE, where)
-    origin = Origin(OriginKind.FILE, "image", Place.of(document, node))
-    if is_placeholder(node.text):
-        reason = f"{node.text!r} stands for an image that is filled in later"
-        return Fact.unknown(IMAGE, reason, "lint the built manifest", origin)
-    return Fact.known(IMAGE, node.text, origin)
+    return referred(node.text, Origin(OriginKind.FILE, "image", Place.of(document, node)), "lint the built manifest")
+
+
+def referred(image: str, origin: Origin, remedy: str = "") -> Fact[str]:
+    """The image of a reference as written, unknown with ``remedy`` where it is a placeholder."""
+    if is_placeholder(image):
+        return Fact.unknown(IMAGE, f"{image!r} stands for an image that is filled in later", remedy, origin)
+    return Fact.known(IMAGE, image, origin)
+
+
+def words_of(image: str) -> frozenset[str]:
+    """The words of an image reference, or of a part of one, in lower case: ``vllm-cpu:v0.9`` has vllm, cpu, v0 and 9."""
+    return frozenset("".join(c if c.isalnum() else " " for c in image.lower()).split())
+
+
+_MOVING = frozenset(("latest", "nightly", "main", "master", "dev", "develop", "edge", "rolling", "head", "trunk", "snapshot"))
 
 
 def tag_of(reference: str) -> str | None:
@@ -44,6 +55,14 @@ def tag_of(reference: str) -> str | None:
         return ""
     name, colon, tag = reference.rpartition(":")
     return tag if colon and name and "/" not in tag else None
+
+
+def is_moving(tag: str | None) -> bool:
+    """The tag is none, or one that each build moves: not the build of a commit or a day (``nightly-f849ee739cdb``)."""
+    if tag is None:
+        return True
+    words = tag.lower().replace("_", "-").replace(".", "-").split("-")
+    return words[0] in _MOVING and not any(any(c.isdigit() for c in word) and not word.startswith("cu") for word in words[1:])
 
 
 class Probe(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.formats import objects
 from servelint.formats.writers import EntryWriter, ScalarWriter
 from servelint.source.nodes import MappingNode, ScalarNode
 
@@ -16,17 +17,7 @@ if TYPE_CHECKING:
 
 def of(document: Document, group: str, kinds: Collection[str]) -> Iterator[tuple[str, Node]]:
     """(kind, object) of the objects of these kinds and API group in ``document``, alone, in a List or an OpenShift Template."""
-    root = document.root
-    if not isinstance(root, MappingNode):
-        return
-    kind = root.text_at("kind") or ""
-    listed = kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in kinds)
-    items = root.elements_at("items") if listed else [root]
-    if kind == "Template" and root.get("objects") is not None:
-        from servelint.formats import openshift_templates  # lazy: few documents are templates
-
-        items = openshift_templates.objects(root)
-    for item in items:
+    for item in objects.items(document, kinds):
         kind = item.text_at("kind") or ""
         if kind in kinds and (item.text_at("apiVersion") or "").startswith(group):
             yield kind, item

@@ -75,6 +75,11 @@ class Devices(NamedTuple):
         """The value a finding about the count points at: the limit decides."""
         return self.limit or self.request
 
+    @property
+    def number(self) -> int:
+        """How many are asked for; 0 where there is none, or the number cannot be read."""
+        return (whole(self.written) or 0) if self.written is not None else 0
+
 
 def unevenness(resource: str) -> str:
     """Why one unit of ``resource`` is not one device of the engine; "" for :data:`COUNTED` and for no accelerator."""

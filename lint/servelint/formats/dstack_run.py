@@ -103,9 +103,7 @@ def _image(document: Document, node: Node | None) -> Fact[str]:
     if not isinstance(node, ScalarNode) or not node.text:
         return Fact.unknown(containers.IMAGE, "dstack runs its own base image")
     origin = Origin(OriginKind.FILE, "image", Place.of(document, node))
-    if containers.is_placeholder(node.text):
-        return Fact.unknown(containers.IMAGE, f"{node.text!r} stands for an image that is filled in later", origin=origin)
-    return Fact.known(containers.IMAGE, node.text, origin)
+    return containers.referred(node.text, origin)
 
 
 def _nodes(document: Document, group: _Group, is_task: bool) -> Fact[int]:

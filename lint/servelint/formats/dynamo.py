@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.source.nodes import MappingNode
+from servelint.formats import custom_resources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -17,30 +17,22 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document
 
 GROUP = "nvidia.com/"
-_GRAPH, _COMPONENT, _REQUEST = "DynamoGraphDeployment", "DynamoComponentDeployment", "DynamoGraphDeploymentRequest"
-_LISTS = frozenset(f"{kind}List" for kind in (_GRAPH, _COMPONENT, _REQUEST)) | {"List"}
+_REQUEST = "DynamoGraphDeploymentRequest"
+_KINDS = frozenset(("DynamoGraphDeployment", "DynamoComponentDeployment", _REQUEST))
 
 
 class Dynamo:
     name = "dynamo"
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        for item in root.elements_at("items") if root.text_at("kind") in _LISTS else [root]:
-            if not (item.text_at("apiVersion") or "").startswith(GROUP):
-                continue
-            kind = item.text_at("kind")
-            if kind in (_GRAPH, _COMPONENT):
-                from servelint.formats.dynamo_graph import deployment  # lazy, as below: few documents are Dynamo's
-
-                found = deployment(document, item, surroundings)
-            elif kind == _REQUEST:
-                from servelint.formats.dynamo_request import deployment as requested
+        for kind, item in custom_resources.of(document, GROUP, _KINDS):
+            if kind == _REQUEST:
+                from servelint.formats.dynamo_request import deployment as requested  # lazy, as below: few documents are Dynamo's
 
                 found = requested(document, item)
             else:
-                continue
+                from servelint.formats.dynamo_graph import deployment
+
+                found = deployment(document, item, surroundings)
             if found is not None:
                 yield found

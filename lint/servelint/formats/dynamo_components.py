@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.formats.bare_podspecs import template_with
+from servelint.formats.bare_podspecs import mapping_of, template_with
 from servelint.formats.environment import environment
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
     from servelint.facts import Fact
     from servelint.source.nodes import Document
-    from servelint.source.text import Span
 
 _GPU = "nvidia.com/gpu"
 
@@ -66,7 +65,7 @@ def shared_environment(document: Document, item: Node) -> Mapping[str, Fact[str]
     items = [*spec.elements_at("envs"), *spec.elements_at("env")] if spec is not None else []
     if not items:
         return {}
-    return dict(environment(document, _mapping(items[0].span, {"env": _sequence(items)})))
+    return dict(environment(document, mapping_of(items[0].span, {"env": _sequence(items)})))
 
 
 def _named(name: str, label: Node, node: Node) -> Component:
@@ -90,7 +89,7 @@ def _assembled(service: Node) -> Node | None:
             entries[key] = _sequence(items)
     secret = service.get("envFromSecret")
     if isinstance(secret, ScalarNode):
-        source = _mapping(secret.span, {"secretRef": _mapping(secret.span, {"name": secret})})
+        source = mapping_of(secret.span, {"secretRef": mapping_of(secret.span, {"name": secret})})
         own_sources = main.elements_at("envFrom") if isinstance(main, MappingNode) else []
         entries["envFrom"] = _sequence([source, *own_sources])
     for probe in ("livenessProbe", "readinessProbe"):
@@ -100,7 +99,7 @@ def _assembled(service: Node) -> Node | None:
     resources = service.get("resources")
     if isinstance(resources, MappingNode):
         entries["resources"] = _resources(resources, main.get("resources") if isinstance(main, MappingNode) else None)
-    container = _mapping(main.span if main is not None else service.span, entries)
+    container = mapping_of(main.span if main is not None else service.span, entries)
     others = [c for c in pod.elements_at("containers") if isinstance(c, MappingNode)]
     rest = MappingNode(pod.span, False)
     rest.entries = [(key, value) for key, value in pod.entries if not _is(key, "mainContainer")]
@@ -123,7 +122,7 @@ def _resources(resources: MappingNode, own: Node | None) -> MappingNode:
         made = {key: value for key, _, value in own.entries_at(side)} if own is not None else {}
         if not isinstance(node, MappingNode):
             if made:
-                entries[side] = _mapping(resources.span, made)
+                entries[side] = mapping_of(resources.span, made)
             continue
         made.update((key, value) for key, _, value in node.entries_at("custom"))
         for key, _, value in node.pairs():
@@ -131,11 +130,11 @@ def _resources(resources: MappingNode, own: Node | None) -> MappingNode:
                 made[node.text_at("gpuType") or resources.text_at("limits", "gpuType") or _GPU] = value
             elif key not in {"custom", "gpuType"}:
                 made[key] = value
-        entries[side] = _mapping(node.span, made)
+        entries[side] = mapping_of(node.span, made)
     claims = resources.get("claims")
     if claims is not None:
         entries["claims"] = claims
-    return _mapping(resources.span, entries)
+    return mapping_of(resources.span, entries)
 
 
 def _is(key: Node, text: str) -> bool:
@@ -146,10 +145,4 @@ def _is(key: Node, text: str) -> bool:
 def _sequence(items: Sequence[Node]) -> SequenceNode:
     node = SequenceNode(items[0].span, False)
     node.items = list(items)
-    return node
-
-
-def _mapping(span: Span, entries: Mapping[str, Node]) -> MappingNode:
-    node = MappingNode(span, False)
-    node.entries = [(ScalarNode(value.span, key, ""), value) for key, value in entries.items()]
     return node

@@ -16,6 +16,7 @@ from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, dynamo_targets, launches, objects, podspec, scheduling
 from servelint.formats.dynamo_components import Component, components, shared_environment
 from servelint.formats.environment import environment
+from servelint.formats.unstated_facts import FROM_ARGUMENTS
 from servelint.formats.writers import EntryWriter, together
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
@@ -26,11 +27,6 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 OWNER = "DynamoGraphDeployment"
-ARGUMENTS = (
-    "tensor", "pipeline", "data", "expert", "sequence", "prefill_context", "decode_context", "attention_data", "max_model_len",
-    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_memory_bytes", "kv_cache_dtype", "block_size",
-    "dtype", "quantization", "enforce_eager", "chunked_prefill", "speculative",
-)  # fmt: skip
 _WORKERS = frozenset(("worker", "prefill", "decode", "encode", "encoder", "main", ""))
 _HELPERS = frozenset(("frontend", "planner", "epp"))  # types that never run an engine
 _ROLES = {"prefill": Role.PREFILL, "decode": Role.DECODE, "encode": Role.ENCODE, "encoder": Role.ENCODE}
@@ -159,7 +155,7 @@ def _own_program(
     known = {engine.name: engine for engine in surroundings.engines}
     name = framework.text.lower() if isinstance(framework, ScalarNode) else ""
     reason = "the worker runs a program of its own, whose arguments are not known here"
-    facts: dict[str, Any] = {field: Fact.unknown(fact_name(field), reason) for field in ARGUMENTS}
+    facts: dict[str, Any] = {field: Fact.unknown(fact_name(field), reason) for field in FROM_ARGUMENTS}
     facts["engine"] = Fact.unknown("engine.name", reason)
     if isinstance(framework, ScalarNode) and name:
         origin = Origin(OriginKind.FILE, "backendFramework", Place.of(document, framework))

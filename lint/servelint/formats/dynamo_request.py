@@ -12,7 +12,7 @@ from servelint.deployment import Deployment, Pool
 from servelint.engines.values import fact_name
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import controller_words, dynamo_targets, model_uris
-from servelint.formats.dynamo_graph import ARGUMENTS
+from servelint.formats.unstated_facts import FROM_ARGUMENTS
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
@@ -36,7 +36,7 @@ def deployment(document: Document, item: Node) -> Deployment | None:
         return None
     facts: dict[str, Any] = {
         name: Fact.unknown(fact_name(name), _CHOSEN, _REMEDY)
-        for name in (*ARGUMENTS, "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version")
+        for name in (*FROM_ARGUMENTS, "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version")
     }
     facts["model"] = model_uris.named(document, model, "model")
     facts["engine"] = _engine(document, spec.get("backend"))

@@ -263,9 +263,7 @@ def _image(document: Document, node: MappingNode) -> tuple[Fact[str], str]:
     if isinstance(tag, ScalarNode) and tag.text.strip() and ":" not in reference.rpartition("/")[2] and "@" not in reference:
         reference = f"{reference}:{tag.text.strip()}"
     origin = Origin(OriginKind.FILE, "image", Place.of(document, name))
-    if containers.is_placeholder(reference):
-        return Fact.unknown(IMAGE, f"{reference!r} stands for an image that is filled in later", REMEDY, origin), reference
-    return Fact.known(IMAGE, reference, origin), reference
+    return containers.referred(reference, origin, REMEDY), reference
 
 
 def label_of(node: MappingNode) -> ScalarNode:

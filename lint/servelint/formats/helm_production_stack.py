@@ -163,9 +163,7 @@ def _image(document: Document, entry: Node) -> tuple[Fact[str], str]:
         return Fact.unknown(IMAGE, "the entry names no repository"), ""
     reference = f"{repository.text}:{tag.text}" if isinstance(tag, ScalarNode) else repository.text
     origin = Origin(OriginKind.FILE, "image", Place.of(document, tag if isinstance(tag, ScalarNode) else repository))
-    if containers.is_placeholder(reference):
-        return Fact.unknown(IMAGE, f"{reference!r} stands for an image that is filled in later", origin=origin), reference
-    return Fact.known(IMAGE, reference, origin), reference
+    return containers.referred(reference, origin), reference
 
 
 def _replicas(document: Document, entry: MappingNode) -> tuple[Fact[int], Fact[int]]:

@@ -113,7 +113,7 @@ def _modelled(document: Document, predictor: MappingNode, framework: str, surrou
     if not isinstance(container, MappingNode):
         return []
     runtime_name = container.text_at("runtime") or ""
-    runtime = next((found for kind in _RUNTIMES if (found := _at_hand(surroundings, kind, runtime_name)) is not None), None)
+    runtime = _runtime_of(surroundings, runtime_name)
     bases = _runtime(*runtime, surroundings, "the InferenceService") if runtime is not None else []
     base = next((pool for pool in bases if pool.containers[0].name == MAIN), bases[0] if len(bases) == 1 else None)
     if runtime is not None and base is None:
@@ -229,9 +229,9 @@ class _Starter:
         return (huggingface_server.as_vllm(program) or program,)
 
 
-def _at_hand(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, Node] | None:
-    found = objects.named(surroundings, kind, name) if name else None
-    return found if found is not None and (found[1].text_at("apiVersion") or "").startswith(GROUP) else None
+def _runtime_of(surroundings: Surroundings, name: str) -> tuple[Document, Node] | None:
+    found = (objects.named_of(surroundings, GROUP, kind, name) for kind in _RUNTIMES)
+    return next((each for each in found if each is not None), None)
 
 
 def _server(framework: str, container: MappingNode, runtime: str) -> str:

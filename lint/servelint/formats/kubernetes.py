@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind
-from servelint.formats import pod_groups, podspec
+from servelint.formats import objects, pod_groups, podspec
 from servelint.records import NamedTuple
-from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -57,17 +56,7 @@ class Kubernetes:
     name = "kubernetes"
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        kind = root.text_at("kind") or ""
-        listed = kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in _KINDS)
-        items = root.elements_at("items") if listed else [root]
-        if kind == "Template" and root.get("objects") is not None:
-            from servelint.formats import openshift_templates  # lazy: few documents are templates
-
-            items = openshift_templates.objects(root)
-        for item in items:
+        for item in objects.items(document, _KINDS):
             deployment = self._object(document, item, surroundings)
             if deployment is not None:
                 yield deployment

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Pool
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import podspec
+from servelint.formats import podspec, roles
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
     pool = Pool(
         name=name,
         place=Place.of(document, launch.label),
-        role=podspec.role_of(launch.node, document, command, launch.name),
+        role=roles.role_of(launch.node, document, command, launch.name),
         containers=(container,),
         gpu_resource=launch.resource,
         engine=Fact.known("engine.name", engine.name, stated),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import pod_groups, podspec
+from servelint.formats import custom_resources, pod_groups, podspec
 from servelint.formats.kubernetes import is_patch_file, is_unfinished
 from servelint.formats.pod_groups import Group
 from servelint.formats.writers import EntryWriter, ScalarWriter
@@ -34,14 +34,10 @@ class LeaderWorkerSet:
     name = "leaderworkerset"
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        for item in root.elements_at("items") if (root.text_at("kind") or "") in ("List", "LeaderWorkerSetList") else [root]:
-            if item.text_at("kind") == "LeaderWorkerSet" and (item.text_at("apiVersion") or "").startswith(_GROUP):
-                deployment = self._object(document, item, surroundings)
-                if deployment is not None:
-                    yield deployment
+        for _, item in custom_resources.of(document, _GROUP, ("LeaderWorkerSet",)):
+            deployment = self._object(document, item, surroundings)
+            if deployment is not None:
+                yield deployment
 
     def _object(self, document: Document, item: Node, surroundings: Surroundings) -> Deployment | None:
         worker = item.get("spec", "leaderWorkerTemplate", "workerTemplate")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import posixpath
 from typing import TYPE_CHECKING
 
-from servelint.engines.shell import SHELLS, program_name, programs_of_text
+from servelint.engines.command import SHELLS
+from servelint.engines.shell import programs_of_text
 from servelint.formats import mounted_files
 
 if TYPE_CHECKING:
@@ -42,9 +43,9 @@ def programs(
 def _script(words: Sequence[Word]) -> str:
     """The path of the script that a command runs by itself or through a shell; "" if it runs none."""
     position = 0
-    while position < len(words) and program_name(words[position]) in _SOURCES:
+    while position < len(words) and words[position].program in _SOURCES:
         position += 1
-    if position < len(words) and program_name(words[position]) in SHELLS:
+    if position < len(words) and words[position].program in SHELLS:
         position += 1
         while position < len(words) and words[position].text.startswith("-"):
             if "c" in words[position].text:

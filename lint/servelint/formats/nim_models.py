@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.engines.nim_facts import ANY_MODEL, REMEDY
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import model_uris
 from servelint.source.nodes import ScalarNode
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 NAME = model_uris.NAME
-_ANY_MODEL = frozenset(("llm-nim", "vllm-nim", "sglang-nim", "trtllm-nim"))
-"""Images that run any model."""
-_REMEDY = "name it by NIM_MODEL_NAME"
 
 
 def variable_model(variable: Fact[str]) -> Fact[str]:
@@ -26,7 +24,7 @@ def variable_model(variable: Fact[str]) -> Fact[str]:
     plain = text.removeprefix("ngc://")
     name = model_uris.hub_id(text) or ("" if "://" in plain else plain.partition(":")[0])
     if not name or name.startswith("/") or "$" in name:
-        return Fact.unknown(NAME, f"the weights come from {text}, which names no model", _REMEDY, origin)
+        return Fact.unknown(NAME, f"the weights come from {text}, which names no model", REMEDY, origin)
     return Fact.known(NAME, name, origin._replace(text="NIM_MODEL_NAME"))
 
 
@@ -53,7 +51,7 @@ def cached_model(document: Document, cache: Node) -> Fact[str] | None:
 def image_model(image: Fact[str]) -> Fact[str]:
     """``org/name`` of ``nvcr.io/nim/org/name:tag``; mirrors keep the path below ``nim/``."""
     if not image.is_known:
-        return Fact.unknown(NAME, image.reason, _REMEDY, image.origin)
+        return Fact.unknown(NAME, image.reason, REMEDY, image.origin)
     path = image.value.partition("@")[0]
     head, colon, tag = path.rpartition(":")
     path = head if colon and "/" not in tag else path
@@ -61,7 +59,7 @@ def image_model(image: Fact[str]) -> Fact[str]:
     name = name.partition(":")[0]  # a repository that was given a tag of its own
     origin = image.origin or Origin(OriginKind.FILE, "image")
     if not found or name.count("/") != 1:
-        return Fact.unknown(NAME, f"the image {image.value} does not say which model it holds", _REMEDY, origin)
-    if name.rpartition("/")[2] in _ANY_MODEL:
-        return Fact.unknown(NAME, f"{name} runs any model, and which one is not stated", _REMEDY, origin)
+        return Fact.unknown(NAME, f"the image {image.value} does not say which model it holds", REMEDY, origin)
+    if name.rpartition("/")[2] in ANY_MODEL:
+        return Fact.unknown(NAME, f"{name} runs any model, and which one is not stated", REMEDY, origin)
     return Fact.known(NAME, name, origin)

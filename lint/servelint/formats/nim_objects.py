@@ -262,9 +262,7 @@ def _image(document: Document, node: Node | None) -> Fact[str]:
     tag = node.text_at("tag")
     reference = f"{repository.text}:{tag}" if tag else repository.text
     origin = Origin(OriginKind.FILE, "image", Place.of(document, repository))
-    if containers.is_placeholder(reference):
-        return Fact.unknown(containers.IMAGE, f"{reference!r} stands for an image that is filled in later", origin=origin)
-    return Fact.known(containers.IMAGE, reference, origin)
+    return containers.referred(reference, origin)
 
 
 def _engine(image: Fact[str], place: Place) -> Fact[str]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Collection, Iterator
 
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document
@@ -15,19 +15,26 @@ if TYPE_CHECKING:
 _SHAPES = {MappingNode: "a map", SequenceNode: "a list", ScalarNode: "a text or number"}
 
 
-def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, Node]]:
-    """The objects of ``kind`` in the file, with their documents; items of a List count."""
-    for document in surroundings.documents:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            continue
-        listed = root.text_at("kind") in ("List", f"{kind}List")
-        items = root.elements_at("items") if listed else [root]
-        if root.text_at("kind") == "Template" and root.get("objects") is not None:
-            from servelint.formats import openshift_templates  # lazy: few documents are templates
+def items(document: Document, kinds: Collection[str]) -> list[Node]:
+    """The objects in ``document``, of any kind: it is one, or a List (of all kinds, or of one of ``kinds``) or an OpenShift
+    Template of several."""
+    root = document.root
+    if not isinstance(root, MappingNode):
+        return []
+    kind = root.text_at("kind") or ""
+    if kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in kinds):
+        return root.elements_at("items")
+    if kind == "Template" and root.get("objects") is not None:
+        from servelint.formats import openshift_templates  # lazy: few documents are templates
 
-            items = openshift_templates.objects(root)
-        for item in items:
+        return openshift_templates.objects(root)
+    return [root]
+
+
+def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, Node]]:
+    """The objects of ``kind`` in the file, with their documents."""
+    for document in surroundings.documents:
+        for item in items(document, (kind,)):
             if item.text_at("kind") == kind:
                 yield document, item
 
@@ -41,6 +48,12 @@ def named(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, N
     if found:
         return found[0] if len(found) == 1 else None
     return surroundings.elsewhere(kind, name) if name else None
+
+
+def named_of(surroundings: Surroundings, group: str, kind: str, name: str) -> tuple[Document, Node] | None:
+    """The same, of one API group (``serving.kserve.io/``); None also where no name is given."""
+    found = named(surroundings, kind, name) if name else None
+    return found if found is not None and (found[1].text_at("apiVersion") or "").startswith(group) else None
 
 
 def has_shape(

@@ -170,7 +170,7 @@ def inference_service(document: Document, item: Node, surroundings: Surroundings
         return
     name = controller_words.label_of(item).text
     named = spec.text_at("runtime", "name") or spec.text_at("predictor", "model", "runtime") or ""
-    found = next((pair for kind in RUNTIMES if (pair := _at_hand(surroundings, kind, named)) is not None), None)
+    found = next((pair for kind in RUNTIMES if (pair := objects.named_of(surroundings, GROUP, kind, named)) is not None), None)
     bases = {pool.name: pool for pool in _runtime(*found, surroundings)} if found is not None else {}
     parts = [(part, spec.get(key), role) for part, _, key, role in _COMPONENTS]
     stated = [
@@ -211,18 +211,13 @@ def _referring(part: _Part, base: Pool | None, where: str) -> Pool:
     return pool.with_facts({field: Fact.unknown(getattr(pool, field).name, reason, remedy) for field in unknown})
 
 
-def _at_hand(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, Node] | None:
-    found = objects.named(surroundings, kind, name) if name else None
-    return found if found is not None and (found[1].text_at("apiVersion") or "").startswith(GROUP) else None
-
-
 def _model(document: Document, spec: MappingNode, surroundings: Surroundings) -> Fact[str] | None:
     """The model by its ClusterBaseModel, whose storage says where the weights come from."""
     node = spec.get("model", "name") or spec.get("predictor", "model", "baseModel")
     if not isinstance(node, ScalarNode):
         return None
     for kind in _MODELS:
-        found = _at_hand(surroundings, kind, node.text)
+        found = objects.named_of(surroundings, GROUP, kind, node.text)
         uri = found[1].get("spec", "storage", "storageUri") if found is not None else None
         if found is not None and isinstance(uri, ScalarNode):
             return model_uris.model(found[0], uri, f"storageUri of the {kind} {node.text}")

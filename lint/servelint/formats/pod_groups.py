@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, FactState, Origin, OriginKind
-from servelint.formats import controller_words, devices, podspec
+from servelint.formats import controller_words, devices, podspec, roles
 from servelint.formats.writers import together
 from servelint.records import NamedTuple
 
@@ -53,7 +53,7 @@ def role_pools(document: Document, group: Group, surroundings: Surroundings, *, 
     named = []
     for pool in found:
         command = pool.containers[0].command
-        role = pool.role if command is None else podspec.role_of(group.leader, document, command, group.name)
+        role = pool.role if command is None else roles.role_of(group.leader, document, command, group.name)
         named.append(pool._replace(name=group.name if len(found) == 1 else f"{group.name}-{pool.name}", role=role))
     return named
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Container, Pod, Pool, Role
+from servelint.deployment import Container, Pod, Pool
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import containers, devices, mounted_files, scheduling
+from servelint.formats import containers, devices, mounted_files, roles, scheduling
 from servelint.formats.environment import environment
 from servelint.formats.writers import EntryWriter, ScalarWriter, together
 from servelint.records import NamedTuple
@@ -220,7 +220,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
     pool = Pool(
         name=name,
         place=place,
-        role=role_of(pod.node, document, command),
+        role=roles.role_of(pod.node, document, command),
         containers=(container,),
         gpu_resource=asked.resource,
         engine=Fact.known("engine.name", command.engine, stated),
@@ -244,13 +244,10 @@ def _arguments_elsewhere(container: Node) -> bool:
 
 def _without_defaults(pool: Pool) -> Pool:
     """The pool with every unstated fact of its command line marked unknown, so that no default is taken for it."""
+    from servelint.formats.unstated_facts import FROM_ARGUMENTS  # lazy: few templates are patches
+
     unknown: dict[str, Any] = {}
-    for name in (
-        "model", "tensor", "pipeline", "data", "data_local", "expert", "sequence", "prefill_context", "decode_context",
-        "attention_data", "max_model_len", "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization",
-        "kv_cache_memory_bytes", "kv_cache_dtype", "block_size", "dtype", "quantization", "enforce_eager", "chunked_prefill",
-        "speculative",
-    ):  # fmt: skip
+    for name in ("model", "data_local", *FROM_ARGUMENTS):
         fact: Fact[Any] = getattr(pool, name)
         if fact.state is FactState.UNKNOWN:
             unknown[name] = Fact.unknown(fact.name, PATCHED, _BUILT)
@@ -270,70 +267,6 @@ def joins_ray(process: Process, variables: Mapping[str, Fact[str]]) -> str:
     return ""
 
 
-_ROLES = {
-    "prefill": Role.PREFILL, "prefiller": Role.PREFILL, "kv_producer": Role.PREFILL,
-    "decode": Role.DECODE, "decoder": Role.DECODE, "kv_consumer": Role.DECODE,
-    "encode": Role.ENCODE, "encoder": Role.ENCODE, "ec_producer": Role.ENCODE,
-    "context": Role.PREFILL, "generation": Role.DECODE, "mm_encoder": Role.ENCODE,  # TensorRT-LLM's server roles
-}  # fmt: skip
-# Switches of vLLM, of SGLang and of Dynamo's workers.
-_ROLE_FLAGS = (
-    ("--mm-encoder-only", Role.ENCODE), ("--encoder-only", Role.ENCODE), ("--multimodal-encode-worker", Role.ENCODE),
-    ("--is-prefill-worker", Role.PREFILL), ("--is-decode-worker", Role.DECODE),
-)  # fmt: skip
-
-
-def role_of(template: Node, document: Document, command: Command, name: str = "") -> Role:
-    """The role of an engine, where its command line hands KV (or encoder output) to others.
-
-    A name or label alone is no role: charts call a pool that serves both phases "decode". ``name``: of what holds the
-    engine, where that is not the document.
-    """
-    mode = command.last("--disaggregation-mode")
-    if mode is not None:
-        return _ROLES.get(mode.value or "", Role.SERVE)
-    for flag, role in _ROLE_FLAGS:
-        if command.last(flag) is not None:
-            return role
-    server = command.last("--server_role")
-    if server is not None:
-        return _ROLES.get((server.value or "").lower(), Role.SERVE)
-    transfer = next((a for a in reversed(command.arguments) if a.name == "--kv-transfer-config"), None)
-    if transfer is None:
-        return Role.SERVE
-    stated = _kv_role(command)
-    if stated in _ROLES:
-        return _ROLES[stated]
-    for key, _, value in template.entries_at("metadata", "labels"):
-        if key.endswith("role") and isinstance(value, ScalarNode) and value.text.lower() in _ROLES:
-            return _ROLES[value.text.lower()]
-    name = (name or document.text_at("metadata", "name") or "").lower()
-    for separator in "._":
-        name = name.replace(separator, "-")
-    roles = {_ROLES[part] for part in name.split("-") if part in _ROLES}
-    return roles.pop() if len(roles) == 1 else Role.SERVE
-
-
-def _kv_role(command: Command) -> str:
-    """``kv_role`` of ``--kv-transfer-config``, given as JSON or as a dotted key; "" if it is not stated."""
-    role = ""
-    for argument in command.arguments:
-        if argument.name != "--kv-transfer-config" or argument.value is None:
-            continue
-        if argument.key:
-            role = argument.value if argument.key == "kv_role" else role
-            continue
-        import json  # lazy: only disaggregated deployments have it
-
-        try:
-            config = json.loads(argument.value)
-        except ValueError:
-            continue
-        if isinstance(config, dict) and isinstance(config.get("kv_role"), str):
-            role = config["kv_role"]
-    return role
-
-
 def replicas(document: Document, owner: Node, *, key: str = "replicas", partial: bool = False) -> Fact[int]:
     """``spec.replicas`` of the object at ``owner``, or Kubernetes' default of one."""
     from servelint.source.scalars import integer  # lazy: only recognised workloads need it
@@ -344,7 +277,7 @@ def replicas(document: Document, owner: Node, *, key: str = "replicas", partial:
         origin = Origin(OriginKind.FILE, f"spec.{key}", Place.of(document, node))
         value = integer(node)
         if value is None or value < 0:
-            return Fact.unknown(name, f"spec.{key} is {node.text!r}, not a whole number", origin=origin)
+            return Fact.unknown(name, f"spec.{key} is {node.text!r}, not a whole number of at least 0", origin=origin)
         return Fact.known(name, value, origin, ScalarWriter(document, node))
     if partial:
         return Fact.unknown(name, PATCHED, _BUILT)

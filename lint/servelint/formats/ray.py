@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.formats import custom_resources
 from servelint.source.nodes import MappingNode
 
 if TYPE_CHECKING:
@@ -18,23 +19,18 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document
 
 _KINDS = frozenset(("RayService", "RayJob", "RayCluster"))
-_LISTS = frozenset(f"{kind}List" for kind in _KINDS) | {"List"}
 
 
 class Ray:
     name = "ray"
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterator[Deployment]:
-        root = document.root
-        if not isinstance(root, MappingNode):
-            return
-        kind = root.text_at("kind") or ""
-        for item in root.elements_at("items") if kind in _LISTS else [root]:
-            if item.text_at("kind") in _KINDS and (item.text_at("apiVersion") or "").startswith("ray.io/"):
-                from servelint.formats.ray_objects import deployments  # lazy, as below: few documents are Ray's
+        for _, item in custom_resources.of(document, "ray.io/", _KINDS):
+            from servelint.formats.ray_objects import deployments  # lazy, as below: few documents are Ray's
 
-                yield from deployments(document, item, surroundings)
-        if kind:
+            yield from deployments(document, item, surroundings)
+        root = document.root
+        if not isinstance(root, MappingNode) or root.text_at("kind"):
             return
         if root.elements_at("applications"):
             from servelint.formats.ray_serve import of_configuration

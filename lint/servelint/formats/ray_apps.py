@@ -13,6 +13,7 @@ from servelint.deployment import Container, Pool
 from servelint.engines.values import fact_name, integer
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import model_uris, ray_cluster, ray_serve
+from servelint.formats.unstated_facts import FROM_ARGUMENTS
 from servelint.formats.writers import ScalarWriter
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
@@ -62,7 +63,7 @@ def pool(application: Application, surroundings: Surroundings) -> Pool | None:
     if found is not None:
         facts["accelerator"] = found
     facts["replicas_min"], facts["replicas_max"] = _replicas(application)
-    for name in ray_serve.ARGUMENTS:
+    for name in FROM_ARGUMENTS:
         facts.setdefault(name, Fact.unknown(fact_name(name), _CODE, _REMEDY))
     group = placement.group
     place = group.container if group is not None else application.node

@@ -13,6 +13,7 @@ from servelint.deployment import Container, Deployment, Pool, Role
 from servelint.engines.values import fact_name
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import launches, model_uris, ray_cluster
+from servelint.formats.unstated_facts import FROM_ARGUMENTS
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
@@ -34,12 +35,6 @@ _ACCELERATORS = {
     "AMD-Instinct-MI325X-OAM": "MI325X", "AMD-Instinct-MI350X-OAM": "MI350X", "AMD-Instinct-MI355X-OAM": "MI355X",
     "AMD-Instinct-MI300X-HF": "MI300X", "TPU-V5LITEPOD": "TPU v5e", "TPU-V4": "TPU v4", "A10": "A10G",
 }  # fmt: skip
-# Facts of an engine that its arguments state; where a file that is not at hand holds them, none has a default.
-ARGUMENTS = (
-    "tensor", "pipeline", "data", "expert", "sequence", "prefill_context", "decode_context", "attention_data", "max_model_len",
-    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_memory_bytes", "kv_cache_dtype", "block_size",
-    "dtype", "quantization", "enforce_eager", "chunked_prefill", "speculative",
-)  # fmt: skip
 
 
 class Application(NamedTuple):
@@ -190,7 +185,7 @@ def _from_file(application: Application, config: ScalarNode, role: Role) -> Pool
     origin = Origin(OriginKind.FILE, "llm_configs", Place.of(document, config))
     unknown: dict[str, Any] = {
         name: Fact.unknown(fact_name(name), reason, remedy, origin)
-        for name in ("version", "model", "replicas_min", "replicas_max", *ARGUMENTS)
+        for name in ("version", "model", "replicas_min", "replicas_max", *FROM_ARGUMENTS)
     }
     # The only engine that an LLMConfig takes (ray/llm/_internal/serve/configs: class LLMEngine).
     unknown["engine"] = Fact.known("engine.name", "vllm", Origin(OriginKind.DEFAULT, _DEFAULT_ENGINE))

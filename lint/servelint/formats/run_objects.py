@@ -53,6 +53,7 @@ class RunObjects:
         self._top = _common([_folders(source.path) for source in (*self._sources, *self.beside)])
         self._listed: dict[SourceText, list[_Listed]] = {}
         self._words: dict[SourceText, str] = {}
+        self._telling: dict[str, list[SourceText]] = {}  # the files of `beside` that mention a kind
         self._by_name: dict[tuple[str, str], list[KubernetesObject]] | None = None
         self._by_kind: dict[str, list[KubernetesObject]] = {}
         self._by_target: dict[tuple[str, str], list[KubernetesObject]] = {}
@@ -66,7 +67,7 @@ class RunObjects:
         sources = [changed.get(source.path, source) for source in self._sources]
         beside = [changed.get(source.path, source) for source in self.beside]
         made = RunObjects(sources, beside)
-        made._listed, made._words = self._listed, self._words
+        made._listed, made._words = dict(self._listed), dict(self._words)
         if self._by_name is not None:
             made._replace_in(self, changed)
         return made
@@ -122,7 +123,7 @@ class RunObjects:
             each
             for each in self.called(kind, name)
             if (not namespace or each.namespace in ("", namespace)) and not (others_only and each.path == path)
-            if self._may_mean(path, each.path)
+            if self.are_near(path, each.path)
         ]
         return closest(path, found)
 
@@ -132,14 +133,14 @@ class RunObjects:
         for scaler in SCALERS if self._unread else ():
             self._read_those(scaler, (name,))
         path = document.source.path
-        named = [each for each in self._by_target.get((kind, name), []) if self._may_mean(path, each.path)]
+        named = [each for each in self._by_target.get((kind, name), []) if self.are_near(path, each.path)]
         found = [each for each in named if not namespace or each.namespace in ("", namespace)]
         best = max((closeness(path, each.path) for each in found), default=None)
         nearest = [each for each in found if closeness(path, each.path) == best]
         others = [other.path for other in self.called(kind, name) if other.path != path] if nearest else []
         return [each for each in nearest if all(closeness(each.path, other) < closeness(each.path, path) for other in others)]
 
-    def _may_mean(self, path: str, other: str) -> bool:
+    def are_near(self, path: str, other: str) -> bool:
         """Whether the files are of one project: one lies in a directory above the other, or they share one below the top."""
         ours, theirs = _folders(path), _folders(other)
         common = _common([ours, theirs])
@@ -155,11 +156,13 @@ class RunObjects:
         return self._by_name
 
     def _read_those(self, kind: str, names: Sequence[str]) -> None:
-        word = kind.lower()
+        telling = self._telling.get(kind)
+        if telling is None:
+            word = kind.lower()
+            telling = self._telling[kind] = [source for source in self._unread.values() if word in self._text(source)]
         wanted = [name.lower() for name in names]
-        for source in list(self._unread.values()):
-            text = self._text(source)
-            if word in text and any(name in text for name in wanted):
+        for source in telling:
+            if source.path in self._unread and any(name in self._text(source) for name in wanted):
                 self._read(source)
 
     def _text(self, source: SourceText) -> str:

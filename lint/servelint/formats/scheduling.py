@@ -70,7 +70,7 @@ def accelerator(document: Document, template: Node) -> Fact[Accelerator] | None:
     origin = Origin(OriginKind.FILE, result.text, Place.of(document, result.node))
     if result.unknown:
         reason = f"{result.unknown} is not in the catalogue"
-        return Fact.unknown(NAME, reason, "name the GPU by a label the catalogue knows: servelint accelerators", origin)
+        return Fact.unknown(NAME, reason, "say under `labels` in servelint.yaml which GPU it means", origin)
     if not result.accelerators:
         return Fact.conflict(NAME, (), f"no accelerator satisfies {result.text} together", origin)
     return Fact.either(NAME, result.accelerators, origin)

@@ -98,9 +98,7 @@ def _image(document: Document, resources: Node | None) -> tuple[Fact[str], str]:
         return Fact.unknown(containers.IMAGE, "the task runs in no container image of its own"), ""
     text = node.text.removeprefix("docker:")
     origin = Origin(OriginKind.FILE, "image_id", Place.of(document, node))
-    if containers.is_placeholder(text):
-        return Fact.unknown(containers.IMAGE, f"{text!r} stands for an image that is filled in later", origin=origin), text
-    return Fact.known(containers.IMAGE, text, origin), text
+    return containers.referred(text, origin), text
 
 
 def _wanted(resources: Node | None) -> list[Wanted]:

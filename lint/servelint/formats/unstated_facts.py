@@ -11,8 +11,8 @@ if TYPE_CHECKING:
 
 FROM_ARGUMENTS = (
     "tensor", "pipeline", "data", "expert", "sequence", "prefill_context", "decode_context", "attention_data", "max_model_len",
-    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_dtype", "block_size", "dtype", "quantization",
-    "enforce_eager", "chunked_prefill", "speculative",
+    "max_num_seqs", "max_num_batched_tokens", "gpu_memory_utilization", "kv_cache_memory_bytes", "kv_cache_dtype", "block_size",
+    "dtype", "quantization", "enforce_eager", "chunked_prefill", "speculative",
 )  # fmt: skip
 
 

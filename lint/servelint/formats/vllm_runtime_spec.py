@@ -111,9 +111,7 @@ def _image(document: Document, placement: Node) -> tuple[Fact[str], str]:
     registry = (image.text_at("registry") or "").rstrip("/")
     reference = f"{registry}/{node.text}" if registry else node.text
     origin = Origin(OriginKind.FILE, "image", Place.of(document, node))
-    if containers.is_placeholder(reference):
-        return Fact.unknown(IMAGE, f"{reference!r} stands for an image that is filled in later", origin=origin), reference
-    return Fact.known(IMAGE, reference, origin), reference
+    return containers.referred(reference, origin), reference
 
 
 def _replicas(document: Document, spec: Node, placement: Node) -> tuple[Fact[int], Fact[int]]:

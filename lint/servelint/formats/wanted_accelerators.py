@@ -75,5 +75,7 @@ def accelerator(document: Document, wanted: Sequence[Wanted], what: str) -> Fact
         found.update((match.name, match) for match in matches)
     if len(named) < len(wanted) or not found:
         reason = f"{missing} is not in the catalogue" if missing else f"{what} allows any GPU"
-        return Fact.unknown(ACCELERATOR, reason, "name GPUs that the catalogue knows: servelint accelerators", origin)
+        near = accelerators.suggest(missing) if missing else []
+        remedy = f"did you mean {near[0]}?" if near else "name a GPU that the catalogue knows, such as H100-SXM5-80GB or L4"
+        return Fact.unknown(ACCELERATOR, reason, remedy, origin)
     return Fact.either(ACCELERATOR, tuple(found.values()), origin)

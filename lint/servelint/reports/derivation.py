@@ -14,6 +14,7 @@ from servelint.reports.terminal import printable, width
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
+    from re import Match
 
     from servelint.capacity.step import Step
     from servelint.case import PoolCase
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _MEMORY = "Memory"  # the section under which the budget is drawn
+_UNKNOWN = "?"
 
 
 class Derivation(NamedTuple):
@@ -76,9 +78,53 @@ def parts(case: PoolCase) -> Iterator[Part]:
     except UnknownFact:
         accelerator = None  # each section that needs it says so
     rows = _facts_by_section(case)
+    here = f"{case.deployment.document.source.path}:"
+    said: set[str] = set()
     for section in derive(case.pool, accelerator):
-        missing = tuple(reason_of(UnknownFact(*unknown)) for unknown in section.unknown)
-        yield Part(section.name[0].upper() + section.name[1:], rows.get(section.name, ()), section.steps, missing)
+        own = tuple(_once(rows.get(section.name, ()), here))
+        said.update(row.origin for row in own if row.value == _UNKNOWN)
+        missing = []
+        for fact, reason, remedy in section.unknown:
+            told = _reason(reason, remedy)
+            missing.append(f"{fact}, see above" if told in said else reason_of(UnknownFact(fact, reason, remedy)))
+            said.add(told)
+        steps = tuple(_readable(step, {row.origin for row in own}) for step in section.steps)
+        yield Part(section.name[0].upper() + section.name[1:], own, steps, tuple(missing))
+
+
+def _once(rows: Iterable[Row], here: str) -> Iterator[Row]:
+    """Rows without what stands above them already: the path, which the title names, and a reason given a line before."""
+    before = ""
+    for row in rows:
+        shown = "the same" if row.value == _UNKNOWN and row.origin == before else row.origin
+        before = row.origin
+        yield row._replace(origin=f"line {shown.removeprefix(here)}" if shown.startswith(here) else shown)
+
+
+def _readable(step: Step, sources: set[str]) -> Step:
+    """A step without the sources that the rows name, and without powers of ten."""
+    inputs = tuple(_words_for_powers(each) for each in step.inputs if each not in sources)
+    return step._replace(result=_words_for_powers(step.result), inputs=inputs)
+
+
+def _words_for_powers(text: str) -> str:
+    """``4.08e+10`` → ``40.8 billion``."""
+    if "e+" not in text:
+        return text
+    from re import sub  # lazy: few figures are so large
+
+    def spelt(found: Match[str]) -> str:
+        value = float(found[0])
+        for size, word in ((1e12, "trillion"), (1e9, "billion"), (1e6, "million")):
+            if value >= size:
+                return f"{value / size:,.4g} {word}"
+        return f"{value:,.0f}"
+
+    return sub(r"\d(?:\.\d+)?e\+\d+", spelt, text)
+
+
+def _reason(reason: str, remedy: str) -> str:
+    return reason + (f"; {remedy}" if remedy else "")
 
 
 def _facts_by_section(case: PoolCase) -> dict[str, tuple[Row, ...]]:
@@ -122,7 +168,7 @@ def _rows(*facts: tuple[str, Fact[Any]]) -> tuple[Row, ...]:
             shown = " or ".join(map(str, fact.values))
             rows.append(Row(name, shown, fact.reason or (origin_text(fact.origin) if fact.origin else "")))
         elif fact.reason != "not stated":
-            rows.append(Row(name, "?", fact.reason + (f"; {fact.remedy}" if fact.remedy else "")))
+            rows.append(Row(name, _UNKNOWN, _reason(fact.reason, fact.remedy)))
     return tuple(rows)
 
 
@@ -145,7 +191,7 @@ def _architecture(case: PoolCase) -> Iterator[Row]:
         try:
             value = getattr(architecture, name)
         except UnknownFact as unknown:
-            yield Row(name.replace("_", " "), "?", reason_of(unknown))
+            yield Row(name.replace("_", " "), _UNKNOWN, reason_of(unknown))
             continue
         if value and not (name == "head_dim" and architecture.is_mla):
             yield Row(name.replace("_", " "), str(value), source)

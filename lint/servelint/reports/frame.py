@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from servelint.source.text import SourceText, Span
 
 MAX_WIDTH = 120  # columns of source text in a frame: about what fits beside the gutter in a wide terminal or a CI log
+LONG_UNDERLINE = 60  # columns; beside a longer one a label would end far outside of a terminal
 LEAD = 40  # of them, columns kept to the left of the underlined part when a line is clipped
 
 
@@ -70,18 +71,19 @@ def _shown_line(source: SourceText, number: int, first: int, gutter: int, palett
     return f"{palette.gutter(f'{number:>{gutter}} |')} {before}{printable(window)}{after}".rstrip()
 
 
-def _underline(window: str, left: int, located: _Located, palette: Palette) -> str:
+def _underline(window: str, left: int, located: _Located, palette: Palette) -> list[str]:
+    """The underline with its label; a label for which a long underline leaves no room stands below it."""
     start, end = located.start - left, located.end - left
     blank = (1 if left else 0) + width(printable(window[:start]))
     if start > len(window):
-        return ""  # to the right of the window: another mark of the line decided what is shown
+        return []  # to the right of the window: another mark of the line decided what is shown
     carets = max(1, width(printable(window[start : min(end, len(window))])))
     label = printable(located.mark.label)
-    primary = located.mark.severity is not None
-    text = ("^" if primary else "-") * carets + (f" {label}" if label else "")
-    if located.mark.severity is not None:
-        return " " * blank + palette.severity(located.mark.severity, text)
-    return " " * blank + palette.related(text)
+    severity = located.mark.severity
+    line = ("-" if severity is None else "^") * carets
+    below = bool(label) and carets > LONG_UNDERLINE
+    lines = [line, label] if below else [f"{line} {label}" if label else line]
+    return [" " * blank + (palette.related(text) if severity is None else palette.severity(severity, text)) for text in lines]
 
 
 def gutter_width(source: SourceText, marks: Sequence[Mark]) -> int:
@@ -106,13 +108,11 @@ def render(source: SourceText, marks: Sequence[Mark], gutter: int, palette: Pale
         elif previous and number > previous + 1:
             lines.append(palette.gutter("..."))
         previous = number
-        here = sorted(by_line[number], key=lambda each: each.mark.severity is None)
+        here = sorted(by_line[number], key=lambda each: (each.mark.severity is None, each.start))
         first = here[0].start if here else 0
         window, left = _clip(source.line(number), first)
         lines.append(_shown_line(source, number, first, gutter, palette))
         for each in here:
-            underline = _underline(window, left, each, palette)
-            if underline:
-                lines.append(f"{bar} {underline}")
+            lines += [f"{bar} {underline}" for underline in _underline(window, left, each, palette)]
     lines.append(bar)
     return lines

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, SequenceNode
+from servelint.source.offsets import LINE_BREAK
 
 if TYPE_CHECKING:
     from servelint.source.nodes import Document
-
-
-LINE_BREAK = re.compile("[\r\n]")
 
 
 class Member(NamedTuple):

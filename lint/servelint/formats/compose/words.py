@@ -60,7 +60,7 @@ class WordList:
             start, end = pieces[0].start, pieces[-1].end
             text = "".join(piece.text for piece in pieces)
             word = self._placed(node, value, start, end, text)
-            located = [_located(value.text, piece) for piece in pieces]
+            located = [value.text.located(piece) for piece in pieces]
             self._add(word, MappedText.of(located), None)
 
     def _placed(self, node: ScalarNode, value: Interpolated, start: int, end: int, text: str) -> Word:
@@ -78,11 +78,6 @@ class WordList:
 
 def _unknown(value: Interpolated) -> str:
     return value.unset[0] if value.unset else ""
-
-
-def _located(text: MappedText, piece: Piece) -> Piece:
-    start, end, literal = text.locate(piece.start, piece.end)
-    return Piece(piece.text, start, end, literal and piece.literal and end - start == len(piece.text))
 
 
 def _split(text: str) -> list[list[Piece]]:

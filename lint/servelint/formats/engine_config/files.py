@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from servelint.deployment import Container, Deployment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import containers, launches, podspec
+from servelint.formats import containers, launches, roles
 from servelint.formats.engine_config import disaggregated, settings
 from servelint.formats.engine_config.keys import owner
 from servelint.source.nodes import MappingNode, ScalarNode, walk
@@ -81,9 +81,9 @@ def _role(started: Command, physical: Document, name: str) -> Role:
     if started.engine == "trtllm":
         words = "".join(c if c.isalnum() else " " for c in name.lower()).split()
         transfers = any(argument.name == "--cache_transceiver_config" for argument in started.arguments)
-        roles = {_PHASES[word] for word in words if word in _PHASES}
-        return roles.pop() if transfers and len(roles) == 1 else Role.SERVE
-    return podspec.role_of(started.node, physical, started, name)
+        named = {_PHASES[word] for word in words if word in _PHASES}
+        return named.pop() if transfers and len(named) == 1 else Role.SERVE
+    return roles.role_of(started.node, physical, started, name)
 
 
 def pool(engine: Engine, started: Command, physical: Document, name: str) -> Pool:

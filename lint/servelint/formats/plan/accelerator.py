@@ -46,8 +46,8 @@ def accelerator_of(statements: Statements, node: Node | None, name: str) -> Fact
         return Fact.known(fact_name, _inline({**figures, "name": title.value}), here)
     if not found:
         near = accelerators.suggest(title.value)
-        remedy = f"did you mean {near[0]}?" if near else "`servelint accelerators` lists the known ones"
-        remedy += " Or state memory, bandwidth and compute beside the name."
+        remedy = f"did you mean {near[0]}? Or state" if near else "state"
+        remedy += " memory, bandwidth and compute beside the name"
         return Fact.unknown(fact_name, f"`{title.value[:60]}` is not in the catalogue", remedy, title.origin)
     return Fact.either(fact_name, tuple(_overridden(one, figures) for one in found), title.origin or here, title.writer)
 

@@ -278,6 +278,12 @@ def _workload(statements: Statements) -> dict[str, Fact[Any]]:
                 facts[f"{key}_mean"] = number_of(statements.quantity(path, Dimension.COUNT, workload, *steps))
             elif f"{key}_{part}" != "output_tokens_min":
                 facts[f"{key}_{part}"] = statements.integer(path, workload, *steps, least=0)
+    least, most = facts["input_tokens_min"], facts["input_tokens_max"]
+    node = workload.get("input_tokens", "min") if workload is not None else None
+    if node is not None and least.is_known and most.is_known and least.value > most.value:
+        facts["input_tokens_min"] = statements.wrong(
+            "workload.input_tokens.min", node, f"{least.value} is more than the max, {most.value}"
+        )
     return facts
 
 

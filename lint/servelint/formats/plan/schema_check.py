@@ -60,7 +60,7 @@ def plain(node: Node) -> Any:
         if key in values:
             return values[key]
         if key in entered:
-            raise NotPlainError("an alias stands inside the node it means: a plan is a finite tree", written.span)
+            raise NotPlainError("an alias stands inside the node that it means: write out what is meant", written.span)
         entered.add(key)
         value: Any
         size = 1
@@ -68,7 +68,7 @@ def plain(node: Node) -> Any:
             value = {}
             for label, _ in target.entries:
                 if not isinstance(label.resolved, ScalarNode):
-                    raise NotPlainError("a key of a plan is plain text", label.span)
+                    raise NotPlainError("a key must be plain text here", label.span)
             for name, _, child in target.pairs():
                 value[name] = convert(child)
                 size += sizes[id(child.resolved)]
@@ -99,7 +99,11 @@ def violations(document: Document, content: Any, schema: Mapping[str, Any]) -> l
     # Lazy import, and of the validator alone: only plans with something wrong, configuration and policies pay for jsonschema.
     from jsonschema.validators import Draft202012Validator
 
-    found = [p for error in Draft202012Validator(schema).iter_errors(content) for p in _problems(document, error)]
+    errors = list(Draft202012Validator(schema).iter_errors(content))
+    # What is no whole number is not too large a number as well.
+    mistyped = {tuple(error.absolute_path) for error in errors if error.validator == "type"}
+    errors = [error for error in errors if error.validator == "type" or tuple(error.absolute_path) not in mistyped]
+    found = [p for error in errors for p in _problems(document, error)]
     return sorted(found, key=lambda p: (p.verdict.place.span, p.code))
 
 
@@ -123,7 +127,7 @@ def _problems(document: Document, error: ValidationError) -> Iterator[Problem]:
     key, value = _located(document, path)
     # A key missing from a mapping is said at that mapping's own key, not over its whole block; so is a missing value.
     at = key if key is not None and (isinstance(value, MappingNode) or value.span.start == value.span.end) else value
-    yield Problem("DOC102", Verdict(Place.of(document, at), _sentence(error, path), key=dotted(path)))
+    yield Problem("DOC102", Verdict(Place.of(document, at), sentence(error, path), key=dotted(path)))
 
 
 def _located(document: Document, path: Sequence[str | int]) -> tuple[Node | None, Node]:
@@ -166,8 +170,9 @@ def _unknown_key(document: Document, path: Sequence[str | int], name: str, known
     )
 
 
-def _sentence(error: ValidationError, path: Sequence[str | int]) -> str:
-    name = f"`{dotted(path)}`" if path else "a plan"
+def sentence(error: ValidationError, path: Sequence[str | int], whole: str = "a plan") -> str:
+    """What is wrong at ``path``, and what would be right; ``whole`` names the document itself."""
+    name = f"`{dotted(path)}`" if path else whole
     value: Any
     rule: Any
     schema: Any
@@ -183,18 +188,18 @@ def _sentence(error: ValidationError, path: Sequence[str | int]) -> str:
         case "type":
             return _wrong_type(name, value, [rule] if isinstance(rule, str) else list(rule), schema)
         case "exclusiveMinimum":
-            return f"{name}: `{value:g}` is nothing: it is more than zero"
+            return f"{name}: `{value:g}` is nothing: it must be more than zero"
         case "pattern" | "minimum" | "maximum":
             dimension = schema.get("x-dimension")
             if dimension is not None:
                 return f"{name}: {_quantity_sentence(value, quantities.Dimension(dimension))}"
             relation = "at least" if error.validator == "minimum" else "at most"
-            return f"{name} is {_shown(value)}; it is {relation} {rule}"
+            return f"{name} is {_shown(value)}; it must be {relation} {rule}"
         case "const":
-            return f"{name} is {_shown(value)}; it is `{rule}`"
+            return f"{name} is {_shown(value)}; it must be `{rule}`"
         case "enum":
             guess = quantities.nearest(str(value), rule)
-            choice = f"did you mean `{guess}`?" if guess else f"it is one of {', '.join(map(str, rule))}"
+            choice = f"did you mean `{guess}`?" if guess else f"it must be one of {', '.join(map(str, rule))}"
             return f"{name} is {_shown(value)}; {choice}"
         case "minLength" | "minItems" | "minProperties":
             return f"{name} is empty"
@@ -221,9 +226,9 @@ def _wrong_type(name: str, value: Any, types: list[str], schema: Mapping[str, An
     hint = ""
     if isinstance(value, str) and len(value) < 20 and {"integer", "number"} & set(types) and value.strip().isdigit():
         hint = f": write {value.strip()} without quotes"
-    elif isinstance(value, bool) and "string" in types and "x-dimension" not in schema:
+    elif isinstance(value, bool | int | float) and "string" in types and "x-dimension" not in schema:
         hint = ": quote it"
-    return f"{name} is {_shown(value)}; it is {wanted}{hint}"
+    return f"{name} is {_shown(value)}; it must be {wanted}{hint}"
 
 
 def _shown(value: Any) -> str:

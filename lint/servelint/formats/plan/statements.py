@@ -138,7 +138,7 @@ class Statements:
         except QuantityError as error:
             return self.wrong(name, found, str(error))
         if positive and value.value_si == 0:
-            return self.wrong(name, found, f"`{found.text[:40]}` is nothing: it is more than zero")
+            return self.wrong(name, found, f"`{found.text[:40]}` is nothing: it must be more than zero")
         if most is not None and value.value_si > most:
             return self.wrong(name, found, f"`{found.text[:40]}` is more than there is: it is at most {most * 100:g} %")
         return Fact.known(name, value, self.origin(found), ScalarWriter(self.document, found, value))
