@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from functools import cache
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -118,7 +119,16 @@ def lint_texts(sources: Iterable[SourceText], session: Session, beside: Sequence
 
     ``beside``: files of the run that no format is asked about; what they define is joined by name where something refers to it.
     """
-    every = tuple(sources)
+    collecting = gc.isenabled()
+    gc.disable()  # what a lint makes is kept for the report; looking for cycles in it takes as long as the rules
+    try:
+        return _lint_texts(tuple(sources), session, beside)
+    finally:
+        if collecting:
+            gc.enable()
+
+
+def _lint_texts(every: tuple[SourceText, ...], session: Session, beside: Sequence[SourceText]) -> Report:
     objects = None
     if len(every) + len(beside) > 1:
         from servelint.formats.run_objects import RunObjects  # lazy: a run of one file joins nothing

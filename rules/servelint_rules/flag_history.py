@@ -94,4 +94,4 @@ def replacements(command: Command, argument: Argument, gone: bool) -> tuple[Prop
         return (Proposal(f"{successor.flag} instead: {successor.why}", gone and successor.safe, edits),)
     why = f": {successor.why}" if successor is not None else ""
     safe = gone and successor is not None and successor.safe  # an older release may have had another default
-    return (Proposal(f"take {argument.written} out{why}", safe, rewording.removed(command, argument)),)
+    return (Proposal(f"take {argument.written} out{why}", safe, lambda: rewording.removed(command, argument)),)

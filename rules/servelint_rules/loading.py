@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
+from servelint.deployment import Pool
 from servelint.facts import Fact, Origin, OriginKind, UnknownFact
 from servelint.finding import Proposal, Related, Verdict
 from servelint.formats import containers
@@ -11,7 +13,8 @@ from servelint_rules import listening, pods
 from servelint_rules.figures import patience
 
 if TYPE_CHECKING:
-    from servelint.deployment import Container, Pool
+    from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Container
     from servelint.estimate import Estimate
     from servelint.finding import Edit
     from servelint.formats.containers import Probe
@@ -89,16 +92,41 @@ def checkpoint_size(pool: Pool) -> Estimate:
 
     What the engine quantizes while loading is stored at its full width. Raises :class:`UnknownFact` for an unknown model.
     """
-    from servelint.capacity.layout import Layout  # lazy: few rules ask for a size
-    from servelint.capacity.weights import weights_of
-    from servelint.estimate import Estimate
+    from servelint.estimate import Estimate  # lazy: few rules ask for a size
 
     architecture = pool.architecture.value
     if architecture.checkpoint_bytes is not None:
         return Estimate.exact(float(architecture.checkpoint_bytes))
-    names = ("quantization", "dtype", "engine")
-    stored = pool.with_facts({name: Fact.unknown(getattr(pool, name).name, "not stated") for name in names})
-    stored = stored.with_facts({"dtype": _stored_dtype(pool)})
+    return _size_of(_Same(architecture, pool))
+
+
+class _Same:
+    """A key for the architecture itself, of which a pool that has it is kept: several rules ask for the same model's size."""
+
+    __slots__ = ("architecture", "pool")
+
+    def __init__(self, architecture: Architecture, pool: Pool) -> None:
+        self.architecture, self.pool = architecture, pool
+
+    def __hash__(self) -> int:
+        return id(self.architecture)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.architecture is self.architecture
+
+
+@lru_cache(256)
+def _size_of(same: _Same) -> Estimate:
+    from servelint.capacity.layout import Layout  # lazy: few rules ask for a size
+    from servelint.capacity.weights import weights_of
+    from servelint.estimate import Estimate
+
+    pool, architecture = same.pool, same.architecture
+    # Nothing of the pool but its model counts: what speculates or is sharded is stored elsewhere, or alike.
+    stored = Pool("", pool.place, architecture=pool.architecture, dtype=_stored_dtype(pool))
+    if architecture.field("num_nextn_predict_layers"):
+        # The checkpoint holds the draft layers, whether they are used or not.
+        stored = stored._replace(speculative=Fact.unknown(stored.speculative.name, "the checkpoint has draft layers"))
     size = weights_of(stored, Layout("generic")).stages[0]
     if architecture.quantization is None and architecture.quantization_unknown:
         return Estimate(min(size.low, size.mid / 4), size.mid, size.high)

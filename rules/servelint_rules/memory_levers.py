@@ -186,7 +186,7 @@ def prefix_cache_off(case: ContainerCase) -> Iterator[Verdict]:
     yield Verdict(
         command.place_of(argument),
         "prompts that begin alike are computed anew each time",
-        proposals=(Proposal(f"take {argument.written} out", False, rewording.removed(command, argument)),),
+        proposals=(Proposal(f"take {argument.written} out", False, lambda: rewording.removed(command, argument)),),
         key=argument.written,
     )
 
@@ -239,7 +239,7 @@ def enforce_eager_in_production(case: PoolCase) -> Iterator[Verdict]:
     yield Verdict(
         place_of(pool, pool.enforce_eager),
         "each kernel of a decode step is launched by the CPU",
-        proposals=(Proposal("take it out: graphs take one or two GiB", False, edits_of(pool.enforce_eager, False)),),
+        proposals=(Proposal("take it out: graphs take one or two GiB", False, lambda: edits_of(pool.enforce_eager, False)),),
     )
 
 
