@@ -150,7 +150,8 @@ def tp_larger_than_needed(case: PoolCase) -> Iterator[Verdict]:
     after = case.layout.with_(tensor=size // 2)
     if gpu_memory(case) is None:
         return
-    then, demand = case.memory_under(after), demand_of(pool)
+    demand = demand_of(pool)
+    then = case.memory_under(after)
     fits = then.kv_pool_bytes.low > 0 and then.max_concurrency(demand.tokens).low >= demand.sequences
     if not fits or not within_memory_target(case, after, demand) or not targets_hold(case, after):
         return

@@ -55,11 +55,14 @@ def speculation_at_high_batch(case: PoolCase) -> Iterator[Verdict]:
     drafts = draft_tokens(pool)
     if drafts <= 0:
         return
+    # What is often unknown first: the tensors take time to count.
+    bytes_per_second = bandwidth(case.accelerator)
+    flops = peak_flops(pool, case.accelerator, False)
     ranks = case.layout.attention_ranks
     batch = sequences.value / (ranks if sequences is pool.concurrency else 1)
     traffic, work = traffic_of(pool, case.layout), readings_of(pool)[0]
-    read = (traffic.fixed.mid + traffic.experts.mid * traffic.likely_experts(batch * (1 + drafts))) / bandwidth(case.accelerator)
-    each = 2.0 * (work.layers + work.head) / peak_flops(pool, case.accelerator, False)
+    read = (traffic.fixed.mid + traffic.experts.mid * traffic.likely_experts(batch * (1 + drafts))) / bytes_per_second
+    each = 2.0 * (work.layers + work.head) / flops
     crossing = read / each
     if batch * (1 + drafts) <= crossing:
         return
