@@ -76,7 +76,8 @@ def test_what_a_checkpoint_leaves_alone(pool: Callable[..., Pool], architecture:
     }  # fmt: skip
     found = quantization_of(pool(), architecture(quantization_config=config))
     assert found is not None
-    assert found.depends_on_layer
+    assert len({found.told_apart_by(layer) for layer in (0, 1, 2)}) == 3
+    assert found.told_apart_by(1) == found.told_apart_by(5)
     assert found.bytes_of(MLP, 0, 2.0).mid == 2.0
     assert found.bytes_of(MLP, 1, 2.0).mid == 0.5625
     assert found.bytes_of(QKV, 2, 2.0).mid == 2.0

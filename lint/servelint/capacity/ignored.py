@@ -62,10 +62,11 @@ class Ignored:
             else:
                 self._by_layer.setdefault(index.rstrip("*"), []).append(rest or "*")
 
-    @property
-    def names_layers(self) -> bool:
-        """Whether an entry may mean one layer and not another."""
-        return bool(self._by_layer) or any("layers" in expression for expression in self._expressions)
+    def told_apart_by(self, layer: int) -> object:
+        """What the entries say of ``layer`` itself; the layer, where an expression may mean one and not another."""
+        if any("layers" in expression for expression in self._expressions):
+            return layer
+        return tuple(self._by_layer.get(str(layer), ()))
 
     def mentions(self, word: str) -> bool:
         return any(word in entry for entry in self.entries)

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
     from servelint.capacity.ignored import Ignored
+    from servelint.capacity.shape import LayerKind
     from servelint.capacity.tensors import Part
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
@@ -99,10 +100,11 @@ class Quantization(NamedTuple):
     head: bool = False
     experts: Scheme | None = None
 
-    @property
-    def depends_on_layer(self) -> bool:
-        """Whether equal tensors of different layers may be treated differently."""
-        return self.exact is not None or (self.ignored is not None and self.ignored.names_layers)
+    def told_apart_by(self, layer: int) -> object:
+        """What is said of ``layer`` itself: equal tensors of layers of which the same is said are treated alike."""
+        if self.exact is not None:
+            return layer
+        return self.ignored.told_apart_by(layer) if self.ignored is not None else None
 
     def bytes_of(self, part: Part, layer: int, plain: float) -> Estimate:
         """Bytes per parameter of ``part`` in ``layer`` where an unquantized one takes ``plain``."""
@@ -130,6 +132,15 @@ class Quantization(NamedTuple):
             mid = max(mid, kept_by_nvfp4(part.name, plain))
         more = high * 1.02 if part.role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * 1.1)
         return Estimate(low, mid, max(high, plain if four and not part.name.startswith("mlp.") else more))
+
+
+def alike(quantization: Quantization | None, kinds: Iterable[tuple[int, LayerKind]]) -> list[tuple[int, int, LayerKind]]:
+    """(one layer, how many are like it, their kind) of the numbered layers: what holds of the one holds of all of them."""
+    groups: dict[tuple[LayerKind, object], list[int]] = {}
+    for layer, kind in kinds:
+        apart = quantization.told_apart_by(layer) if quantization is not None else None
+        groups.setdefault((kind, apart), []).append(layer)
+    return [(layers[0], len(layers), kind) for (kind, _), layers in groups.items()]
 
 
 _SEPARATE = {

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.capacity import shape, tensors
 from servelint.capacity.buffers import charged_bytes, latent_workspace_bytes, rotary_table_bytes
 from servelint.capacity.limits import missing, speculates, version_of
-from servelint.capacity.quantization import Quantization, dtype_bytes, quantization_of
+from servelint.capacity.quantization import Quantization, alike, dtype_bytes, quantization_of
 from servelint.capacity.step import Step, gib
 from servelint.estimate import Estimate
 from servelint.facts import UnknownFact
@@ -139,12 +139,8 @@ def _padding(part: Part, block: int, version: Version | None) -> Estimate:
 def _stage_bytes(rank: _Rank, a: Architecture, kinds: Sequence[tuple[int, LayerKind]], shards: Shards) -> Estimate:
     parts = {kind: tensors.layer_parts(a, kind, shards) for kind in {kind for _, kind in kinds}}
     total = Estimate.exact(0.0)
-    if rank.quantization is None or not rank.quantization.depends_on_layer:
-        for kind, own in parts.items():
-            total = total.plus(rank.bytes(own, 0).times(sum(1 for _, other in kinds if other == kind)))
-        return total
-    for index, kind in kinds:
-        total = total.plus(rank.bytes(parts[kind], index))
+    for layer, count, kind in alike(rank.quantization, kinds):
+        total = total.plus(rank.bytes(parts[kind], layer).times(count))
     return total
 
 

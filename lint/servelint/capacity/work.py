@@ -8,7 +8,7 @@ from servelint.capacity import shape, tensors
 from servelint.capacity.kv_cache import kv_cache_of
 from servelint.capacity.layout import Layout
 from servelint.capacity.limits import missing
-from servelint.capacity.quantization import dtype_bytes, quantization_of
+from servelint.capacity.quantization import alike, dtype_bytes, quantization_of
 from servelint.capacity.weights import READINGS_AGREE, text_parameters, weights_of
 from servelint.estimate import Estimate
 from servelint.facts import UnknownFact
@@ -213,11 +213,9 @@ def traffic_of(pool: Pool, layout: Layout) -> Traffic:
         return Traffic(weights, Estimate.exact(0.0), 0, 0, None, None)
     quantization, plain = quantization_of(pool, a), dtype_bytes(pool)
     experts = Estimate.exact(0.0)
-    every_layer = quantization is not None and quantization.depends_on_layer
-    counted = [(i, 1, k) for i, k in enumerate(kinds)] if every_layer else [(0, n, k) for k, n in shape.kind_counts(a).items()]
-    for index, count, kind in counted:
+    for layer, count, kind in alike(quantization, enumerate(kinds)):
         for part in parts[kind]:
-            per = quantization.bytes_of(part, index, plain) if quantization else Estimate.exact(plain)
+            per = quantization.bytes_of(part, layer, plain) if quantization else Estimate.exact(plain)
             experts = experts.plus(per.times(count * part.parameters))
     table = tensors.head_part(a).parameters * plain if shape.whole(a, "vocab_size") and tensors.is_tied(a) is False else 0.0
     fixed = [max(0.0, whole - part - table) for whole, part in zip(weights, experts, strict=True)]
