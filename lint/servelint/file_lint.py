@@ -155,7 +155,7 @@ def _words(deployment: Deployment, source: SourceText, words: str) -> str:
         if container.command is not None:
             documents += [argument.document for argument in container.command.arguments if argument.document is not None]
     others = {each.physical.source.path: each.physical.source for each in documents if each.physical.source is not source}
-    return "\n".join((words, *(other.text.lower() for other in others.values()))) if others else words
+    return "\n".join((words, *(other.lower for other in others.values()))) if others else words
 
 
 def lint_text(source: SourceText, session: Session, objects: RunObjects | None) -> Lint:
@@ -163,7 +163,7 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     config, plugins = session.config, session.registry
     result = read_text(source)
     lint.documents = len(result.documents)
-    words = source.text.lower()
+    words = source.lower
     data = words.encode("utf-8", "surrogatepass")
     reading = Reading(plugins.engines_for(data), result.documents, objects)
     stated: list[Deployment] = []

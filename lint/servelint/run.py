@@ -135,7 +135,7 @@ def _lint_texts(every: tuple[SourceText, ...], session: Session, beside: Sequenc
 
         objects = RunObjects(every, beside)
     for source in beside:
-        session.registry.rules_for(judge.TOGETHER, source.text.lower(), session.config)  # loads the rules that it may concern
+        session.registry.rules_for(judge.TOGETHER, source.lower, session.config)  # loads the rules that it may concern
     return _report(_State(tuple(lint_text(source, session, objects) for source in every), objects, {}), session)
 
 

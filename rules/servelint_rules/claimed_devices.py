@@ -55,11 +55,11 @@ def claims(container: Container) -> Claims:
 
 
 def _classes(container: Container, claim: Node) -> list[tuple[Any, ScalarNode]]:
-    from servelint.formats.run_objects import RunObjects  # lazy: few containers claim their devices
+    from servelint.formats.run_objects import in_file  # lazy: few containers claim their devices
 
     template, own = claim.text_at("resourceClaimTemplateName"), claim.text_at("resourceClaimName")
     kind, name = ("ResourceClaimTemplate", template) if template else ("ResourceClaim", own)
-    at_hand = RunObjects([container.document.source]).called(kind, name) if name else []
+    at_hand = in_file(container.document.source, kind, name) if name else []
     if len(at_hand) != 1:
         return []
     path = ("spec", "spec", "devices", "requests") if template else ("spec", "devices", "requests")

@@ -110,9 +110,9 @@ def _of_mount(container: Container, mount: Mount) -> Room | None:
         return _of_claim(pod, claim, f"the volume at {mount.path}")
     name = mount.volume.text_at("persistentVolumeClaim", "claimName")
     if name:
-        from servelint.formats.run_objects import RunObjects  # lazy: few claims stand beside their pods
+        from servelint.formats.run_objects import in_file  # lazy: few claims stand beside their pods
 
-        found = RunObjects([pod.document.source]).called("PersistentVolumeClaim", name)
+        found = in_file(pod.document.source, "PersistentVolumeClaim", name)
         spec = found[0].node.get("spec") if len(found) == 1 else None
         if spec is not None and spec.get("volumeName") is None:
             return _of_claim(found[0], spec, f"the claim {name}")

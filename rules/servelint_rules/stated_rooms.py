@@ -86,9 +86,9 @@ def of_nim(container: Container) -> Room | None:
     """The claim of a NIMService, or of the NIMCache that it names (same file)."""
     name = container.node.text_at("storage", "nimCache", "name")
     if name:
-        from servelint.formats.run_objects import RunObjects  # lazy: few caches stand beside their services
+        from servelint.formats.run_objects import in_file  # lazy: few caches stand beside their services
 
-        found = RunObjects([container.document.source]).called("NIMCache", name)
+        found = in_file(container.document.source, "NIMCache", name)
         claim = found[0].node.get("spec", "storage", "pvc") if len(found) == 1 else None
         return _of_nim_claim(found[0].document, claim, f"the claim of the NIMCache {name}") if claim is not None else None
     claim = container.node.get("storage", "pvc")

@@ -40,9 +40,7 @@ def _unchanged_elsewhere(before: SourceText, after: SourceText, edits: Iterable[
     return equal_outside(before, after, [e for e in edits if e.path == before.path])
 
 
-def verify(
-    finding: Finding, proposal: Proposal, report: Report, session: Session, before: Mapping[str, object] | None = None
-) -> Fix | None:
+def verify(finding: Finding, proposal: Proposal, report: Report, session: Session, before: set[str] | None = None) -> Fix | None:
     """The fix, or None where the proposal has no edits or does not hold what it promises.
 
     ``before``: the identities of the report's findings, where they are at hand.
@@ -65,8 +63,8 @@ def verify(
     return Fix(proposal.title, proposal.safe, proposal.edits)
 
 
-def _identities(report: Report) -> dict[str, object]:
-    return dict.fromkeys(finding.identity for finding in report.findings)
+def _identities(report: Report) -> set[str]:
+    return {finding.identity for finding in report.findings}
 
 
 def with_fixes(report: Report, session: Session) -> Report:

@@ -7,6 +7,7 @@ directories that share nothing but the top of the run may be two projects, and a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
@@ -52,7 +53,6 @@ class RunObjects:
         self._unread = {source.path: source for source in beside}
         self._top = _common([_folders(source.path) for source in (*self._sources, *self.beside)])
         self._listed: dict[SourceText, list[_Listed]] = {}
-        self._words: dict[SourceText, str] = {}
         self._telling: dict[str, list[SourceText]] = {}  # the files of `beside` that mention a kind
         self._by_name: dict[tuple[str, str], list[KubernetesObject]] | None = None
         self._by_kind: dict[str, list[KubernetesObject]] = {}
@@ -67,7 +67,7 @@ class RunObjects:
         sources = [changed.get(source.path, source) for source in self._sources]
         beside = [changed.get(source.path, source) for source in self.beside]
         made = RunObjects(sources, beside)
-        made._listed, made._words = dict(self._listed), dict(self._words)
+        made._listed = dict(self._listed)
         if self._by_name is not None:
             made._replace_in(self, changed)
         return made
@@ -108,7 +108,7 @@ class RunObjects:
         """Whether there may be an object of one of the kinds."""
         self._index()
         return any(kind in self._by_kind for kind in kinds) or any(
-            kind.lower() in self._text(source) for source in self._unread.values() for kind in kinds
+            kind.lower() in source.lower for source in self._unread.values() for kind in kinds
         )
 
     def nearest(
@@ -159,17 +159,11 @@ class RunObjects:
         telling = self._telling.get(kind)
         if telling is None:
             word = kind.lower()
-            telling = self._telling[kind] = [source for source in self._unread.values() if word in self._text(source)]
+            telling = self._telling[kind] = [source for source in self._unread.values() if word in source.lower]
         wanted = [name.lower() for name in names]
         for source in telling:
-            if source.path in self._unread and any(name in self._text(source) for name in wanted):
+            if source.path in self._unread and any(name in source.lower for name in wanted):
                 self._read(source)
-
-    def _text(self, source: SourceText) -> str:
-        text = self._words.get(source)
-        if text is None:
-            text = self._words[source] = source.text.lower()
-        return text
 
     def _read(self, source: SourceText) -> None:
         self._index()
@@ -206,6 +200,19 @@ def objects_of(documents: Iterable[Document]) -> Iterator[KubernetesObject]:
             if kind and item.text_at("apiVersion"):
                 name = item.text_at("metadata", "name") or ""
                 yield KubernetesObject(kind, name, item.text_at("metadata", "namespace") or "", document, item)
+
+
+@lru_cache(8)  # rules ask several times for objects of the file at hand
+def _in_file(source: SourceText) -> dict[tuple[str, str], list[KubernetesObject]]:
+    found: dict[tuple[str, str], list[KubernetesObject]] = {}
+    for each in objects_of(read_text(source).documents):
+        found.setdefault((each.kind, each.name), []).append(each)
+    return found
+
+
+def in_file(source: SourceText, kind: str, name: str) -> list[KubernetesObject]:
+    """The objects of ``kind`` called ``name`` in one file."""
+    return _in_file(source).get((kind, name), [])
 
 
 def keys_of(source: SourceText) -> set[tuple[str, str]]:

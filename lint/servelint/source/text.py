@@ -31,7 +31,7 @@ class SourceText:
     ``encoding`` is the codec of the file's bytes, without BOM: "utf-8", or "utf-16-le" … where a BOM said so.
     """
 
-    __slots__ = ("_starts", "encoding", "had_bom", "path", "reading", "text")
+    __slots__ = ("_lower", "_starts", "encoding", "had_bom", "path", "reading", "text")
 
     def __init__(self, path: str, text: str, *, had_bom: bool = False, encoding: str = "utf-8") -> None:
         self.path = path
@@ -39,11 +39,19 @@ class SourceText:
         self.had_bom = had_bom
         self.encoding = encoding
         self._starts: list[int] | None = None
+        self._lower: str | None = None
         self.reading: ReadResult | None = None  # what the reader made of it, once it has
 
     def with_text(self, text: str) -> SourceText:
         """The same file with other content."""
         return SourceText(self.path, text, had_bom=self.had_bom, encoding=self.encoding)
+
+    @property
+    def lower(self) -> str:
+        """The text in lower case, in which words and needles are looked for."""
+        if self._lower is None:
+            self._lower = self.text.lower()
+        return self._lower
 
     @property
     def line_starts(self) -> list[int]:
