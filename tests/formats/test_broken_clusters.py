@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
+from format_reading import Reading
 from servelint.builtin import servelint_engines
 from servelint.facts import Fact, FactState
 from servelint.formats.dynamo import Dynamo
@@ -29,14 +30,7 @@ WRONG: tuple[Any, ...] = (None, "", "x", -1, True, 1e400, [], [None], ["x", {}],
 ENGINES = tuple(servelint_engines())
 
 
-class Reading:
-    def __init__(self, documents: Any) -> None:
-        self.engines = ENGINES
-        self.documents = documents
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
+class Judged(Reading):
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         assert verdict.label
 
@@ -84,7 +78,7 @@ def test_no_shape_breaks_the_reading(name: str, path: Path) -> None:
     for text in texts(originals):
         documents = read_text(SourceText("x.yaml", text)).documents
         for document in documents:
-            for deployment in FORMATS[name].recognise(document, Reading(documents)):
+            for deployment in FORMATS[name].recognise(document, Judged(documents)):
                 assert deployment.name
                 for pool in deployment.pools:
                     check(pool)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from servelint.builtin import servelint_engines
+from format_reading import Reading
 from servelint.formats.compose import Compose
 from servelint.formats.dstack import Dstack
 from servelint.formats.engine_config import EngineConfig
@@ -53,14 +53,7 @@ WRONG: tuple[Any, ...] = (
 )
 
 
-class Reading:
-    def __init__(self, documents: Any) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
+class Judged(Reading):
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         assert code.startswith("DOC")
 
@@ -82,7 +75,7 @@ def test_a_wrong_shape_is_never_an_exception(name: str, path: Path) -> None:
     for variant in variants(whole):
         text = json.dumps(variant).replace("Infinity", ".inf")
         documents = read_text(SourceText(path.name, text)).documents
-        reading = Reading(documents)
+        reading = Judged(documents)
         for document in documents:
             for deployment in FORMATS[name].recognise(document, reading):
                 assert deployment.pools

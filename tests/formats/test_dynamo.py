@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from format_reading import VerdictReading, written
 from servelint.builtin import servelint_engines
 from servelint.deployment import Role
 from servelint.facts import FactState
@@ -17,30 +18,14 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
-    from servelint.facts import Fact
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "dynamo"
 ENGINES = tuple(servelint_engines())
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = ENGINES
-        self.documents = documents
-        self.problems: list[tuple[str, Verdict]] = []
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
-
-
-def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
+def recognise(text: str, reading: VerdictReading | None = None) -> list[Deployment]:
     documents = read_text(SourceText("dgd.yaml", text)).documents
-    found = reading or Reading(documents)
+    found = reading or VerdictReading(documents)
     return [d for document in documents for d in Dynamo().recognise(document, found)]
 
 
@@ -52,12 +37,6 @@ def one(text: str) -> Pool:
 
 def fixture(name: str) -> str:
     return (FIXTURES / name).read_text(encoding="utf-8")
-
-
-def written(fact: Fact[object]) -> str:
-    assert fact.place is not None
-    span = fact.place.span
-    return fact.place.document.source.text[span.start : span.end]
 
 
 # v1alpha1
@@ -172,7 +151,7 @@ def test_replicas_by_default_and_by_an_adapter() -> None:
 
 
 def test_a_wrong_number_of_replicas_is_reported() -> None:
-    reading = Reading(())
+    reading = VerdictReading(())
     recognise(graph(worker("--model=a/b", "replicas: several, resources: {limits: {gpu: 1}}")), reading)
     assert [code for code, _ in reading.problems] == ["DOC102"]
 
@@ -318,7 +297,7 @@ def test_wrong_shapes_are_nothing(spec: str) -> None:
 
 @pytest.mark.parametrize(("spec", "field"), [("services: [a]", "services"), ("components: {a: b}", "components")])
 def test_a_wrong_shape_is_reported(spec: str, field: str) -> None:
-    reading = Reading(())
+    reading = VerdictReading(())
     text = f"apiVersion: nvidia.com/v1beta1\nkind: DynamoGraphDeployment\nmetadata: {{name: r}}\nspec: {{{spec}}}\n"
     assert recognise(text, reading) == []
     [(code, verdict)] = reading.problems
@@ -327,7 +306,7 @@ def test_a_wrong_shape_is_reported(spec: str, field: str) -> None:
 
 
 def test_a_template_in_place_of_a_map_is_not_reported() -> None:
-    reading = Reading(())
+    reading = VerdictReading(())
     recognise(graph("x").replace("services:\n    Worker: x", "services: '{{ .Values.services }}'"), reading)
     assert reading.problems == []
 

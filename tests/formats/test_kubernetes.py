@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from format_reading import VllmReading
 from servelint.builtin import servelint_engines
 from servelint.deployment import Deployment, Role
 from servelint.engines.vllm import Vllm
@@ -17,30 +17,11 @@ from servelint.source.needles import matches
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
-if TYPE_CHECKING:
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
-
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "kubernetes"
 
 
-class Reading:
-    """Surroundings that collect what is reported."""
-
-    def __init__(self) -> None:
-        self.engines = (Vllm(),)
-        self.problems: list[tuple[str, Verdict]] = []
-        self.documents: tuple[Document, ...] = ()
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
-
-
-def recognise(text: str, path: str = "deploy.yaml", reading: Reading | None = None) -> list[Deployment]:
-    reading = reading or Reading()
+def recognise(text: str, path: str = "deploy.yaml", reading: VllmReading | None = None) -> list[Deployment]:
+    reading = reading or VllmReading(())
     documents = read_text(SourceText(path, text)).documents
     return [deployment for document in documents for deployment in Kubernetes().recognise(document, reading)]
 
@@ -246,7 +227,7 @@ def test_a_ray_cluster_of_unknown_size() -> None:
 
 @pytest.mark.parametrize("count", ["two", "-1", "1.5"])
 def test_a_number_of_replicas_that_is_none_is_reported(count: str) -> None:
-    reading = Reading()
+    reading = VllmReading(())
     [deployment] = recognise(workload(spec=f", replicas: {count}", container=", args: [--model, m/m]"), reading=reading)
     assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
     [(code, verdict)] = reading.problems
@@ -255,7 +236,7 @@ def test_a_number_of_replicas_that_is_none_is_reported(count: str) -> None:
 
 
 def test_a_placeholder_for_the_replicas_is_not_reported() -> None:
-    reading = Reading()
+    reading = VllmReading(())
     [deployment] = recognise(workload(spec=', replicas: "${REPLICAS}"', container=", args: [--model, m/m]"), reading=reading)
     assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
     assert reading.problems == []

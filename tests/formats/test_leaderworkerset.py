@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
+from format_reading import VllmReading
 from servelint.builtin import servelint_engines
 from servelint.deployment import Deployment, Pool, Role
-from servelint.engines.vllm import Vllm
 from servelint.facts import FactState, OriginKind
 from servelint.formats.leaderworkerset import LeaderWorkerSet
 from servelint.formats.needles import NEEDLES, engines_in
@@ -17,23 +16,11 @@ from servelint.source.needles import matches
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
-if TYPE_CHECKING:
-    from servelint.finding import Verdict
-
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "kubernetes"
 
 
-class Reading:
-    def __init__(self) -> None:
-        self.engines = (Vllm(),)
-        self.problems: list[tuple[str, Verdict]] = []
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
-
-
-def recognise(text: str, path: str = "lws.yaml", reading: Reading | None = None) -> list[Deployment]:
-    reading = reading or Reading()
+def recognise(text: str, path: str = "lws.yaml", reading: VllmReading | None = None) -> list[Deployment]:
+    reading = reading or VllmReading(())
     documents = read_text(SourceText(path, text)).documents
     return [deployment for document in documents for deployment in LeaderWorkerSet().recognise(document, reading)]
 
@@ -150,7 +137,7 @@ def test_size_and_replicas_have_defaults_that_can_be_written() -> None:
 
 @pytest.mark.parametrize("size", ["two", "0", "-2"])
 def test_a_size_that_is_none_is_reported(size: str) -> None:
-    reading = Reading()
+    reading = VllmReading(())
     [deployment] = recognise(group(vllm(), size=f"size: {size}, "), reading=reading)
     assert deployment.pools[0].nodes.state is FactState.UNKNOWN
     assert [code for code, _ in reading.problems] == ["DOC102"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.formats.kubernetes import Kubernetes
 from servelint.source import edits
 from servelint.source.reader import read_text
@@ -14,7 +14,6 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Pool
-    from servelint.source.nodes import Document
 
 CONFIG = """\
 apiVersion: v1
@@ -45,18 +44,6 @@ spec:
 """
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
-    def problem(self, code: str, verdict: Any, deployment: str = "") -> None:
-        raise AssertionError(f"{code}: {verdict.label}")
-
-
 def pool(
     *,
     volume: str = "{name: c, configMap: {name: settings}}",
@@ -66,7 +53,7 @@ def pool(
 ) -> tuple[Pool, str]:
     text = config + DEPLOYMENT.replace("VOLUME", volume).replace("MOUNT", mount).replace("ARGS", args)
     documents = read_text(SourceText("m.yaml", text)).documents
-    found = [d for document in documents for d in Kubernetes().recognise(document, Reading(documents))]
+    found = [d for document in documents for d in Kubernetes().recognise(document, StrictReading(documents))]
     [deployment] = found
     [only] = deployment.pools
     return only, text

@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import StrictReading
 from servelint.formats.kubernetes import Kubernetes
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
-
-if TYPE_CHECKING:
-    from servelint.source.nodes import Document
 
 MANIFEST = """
 apiVersion: apps/v1
@@ -44,21 +39,9 @@ data:
 """
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
-    def problem(self, *_: object) -> None:
-        raise AssertionError
-
-
 def model(command: str, more: str = "") -> str | None:
     documents = read_text(SourceText("x.yaml", MANIFEST.format(command=command, more=more))).documents
-    found = [d for document in documents for d in Kubernetes().recognise(document, Reading(documents))]
+    found = [d for document in documents for d in Kubernetes().recognise(document, StrictReading(documents))]
     if not found:
         return None
     [pool] = found[0].pools

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servelint.builtin import servelint_engines
+from format_reading import VerdictReading, written
 from servelint.case import PoolCase
 from servelint.deployment import Role
 from servelint.facts import FactState, OriginKind
@@ -19,29 +19,13 @@ from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
-    from servelint.facts import Fact
-    from servelint.finding import Verdict
-    from servelint.source.nodes import Document
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "ray"
 
 
-class Reading:
-    def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = tuple(servelint_engines())
-        self.documents = documents
-        self.problems: list[tuple[str, Verdict]] = []
-
-    def elsewhere(self, kind: str, name: str) -> None:
-        return None
-
-    def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
-        self.problems.append((code, verdict))
-
-
-def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
+def recognise(text: str, reading: VerdictReading | None = None) -> list[Deployment]:
     documents = read_text(SourceText("ray.yaml", text)).documents
-    found = reading or Reading(documents)
+    found = reading or VerdictReading(documents)
     return [d for document in documents for d in Ray().recognise(document, found)]
 
 
@@ -53,13 +37,6 @@ def one(text: str) -> Pool:
 
 def fixture(name: str) -> str:
     return (FIXTURES / name).read_text(encoding="utf-8")
-
-
-def written(fact: Fact[object]) -> str:
-    """What stands at the place of a fact."""
-    assert fact.place is not None
-    span = fact.place.span
-    return fact.place.document.source.text[span.start : span.end]
 
 
 # Ray Serve LLM in a RayService
@@ -399,7 +376,7 @@ def test_wrong_shapes_are_nothing(spec: str) -> None:
 
 
 def test_a_map_in_place_of_the_string_is_reported() -> None:
-    reading = Reading(())
+    reading = VerdictReading(())
     text = "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: x}\nspec: {serveConfigV2: {applications: []}}\n"
     assert recognise(text, reading) == []
     [(code, verdict)] = reading.problems
@@ -416,12 +393,12 @@ def test_gpus_of_a_shared_host_are_not_one_replicas() -> None:
 
 def test_a_broken_string_is_reported_once_and_a_template_is_not() -> None:
     text = "apiVersion: ray.io/v1\nkind: RayService\nmetadata: {name: x}\nspec:\n  serveConfigV2: |\n    applications: ["
-    reading = Reading(())
+    reading = VerdictReading(())
     assert recognise(text, reading) == []
     [(code, verdict)] = reading.problems
     assert code == "DOC101"
     assert "serveConfigV2" in verdict.label
-    quiet = Reading(())
+    quiet = VerdictReading(())
     assert recognise(text + "{{ .Values.apps }}", quiet) == []
     assert quiet.problems == []
 

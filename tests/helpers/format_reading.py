@@ -39,11 +39,11 @@ class StrictReading(Reading):
         raise AssertionError(f"{code}: {verdict.label}")
 
 
-class VllmReading:
-    """vLLM alone; problems as (code, verdict), where a test asks for their places."""
+class VerdictReading:
+    """Every built-in engine; problems as (code, verdict), where a test asks for their places."""
 
     def __init__(self, documents: tuple[Document, ...]) -> None:
-        self.engines = (Vllm(),)
+        self.engines: Sequence[Engine] = tuple(servelint_engines())
         self.documents = documents
         self.problems: list[tuple[str, Verdict]] = []
 
@@ -52,6 +52,14 @@ class VllmReading:
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         self.problems.append((code, verdict))
+
+
+class VllmReading(VerdictReading):
+    """vLLM alone."""
+
+    def __init__(self, documents: tuple[Document, ...]) -> None:
+        super().__init__(documents)
+        self.engines = (Vllm(),)
 
 
 def written(fact: Fact[Any]) -> str:
