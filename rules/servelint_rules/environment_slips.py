@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
+    from servelint.source.nodes import Node
 
 # Kubernetes puts these into every pod for a Service of that name.
 _LINKS = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "_TCP", "_UDP", "_ADDR", "_PROTO")
@@ -63,7 +64,10 @@ def misspelled(case: ContainerCase) -> Iterator[Verdict]:
 def _names(case: ContainerCase) -> Iterator[tuple[str, Place]]:
     """The container's variables, and where their names stand (else their values)."""
     container = case.container
-    written = {item.text_at("name"): item.get("name") for item in container.node.elements_at("env")}
+    written: dict[str | None, Node | None] = {
+        item.text_at("name"): item.get("name") for item in container.node.elements_at("env")
+    }
+    written |= {name: key for name, key, _ in container.node.entries_at("environment")}  # a Compose service's
     for name in container.environment:
         node = written.get(name)
         where = Place.of(container.document, node) if node is not None else container.environment[name].place

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from servelint.finding import Finding
     from servelint.run import Report, Session
 
+FIXTURES = Path(__file__).parents[2] / "fixtures" / "rules"
 MODEL = "--model=Qwen/Qwen3-8B"
 SGLANG = "[python3, -m, sglang.launch_server]"
 UNKNOWN = "registry.example.com/serving/vllm-openai:stable"
@@ -297,3 +299,9 @@ def test_a_configuration_file_is_pointed_at_its_key_and_has_no_image(session: Se
     assert content[start:end] == text.partition(":")[0]
     assert "the image" not in finding.label
     assert any("engine_versions" in line for line in finding.help)
+
+
+def test_a_slip_in_a_mapping_of_variables_is_marked_at_its_name(session: Session) -> None:
+    text = (FIXTURES / "CLI109" / "bad" / "slip-of-the-engine.yaml").read_text(encoding="utf-8")
+    found = [f.place.span for f in lint_texts([SourceText("compose.yaml", text)], session).findings if f.code == "CLI109"]
+    assert [text[span.start : span.end] for span in found] == ["WLLM_USE_TRITON_FLASH_ATTENTION", "VLLM_WORKER_MULTIPROC_METOD"]
