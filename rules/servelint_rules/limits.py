@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.capacity.model_length import derived_length, is_own, sglang_length
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules.changes import edits_of, setting, stated
 from servelint_rules.figures import budget, gib
 from servelint_rules.memory import BLOCK, longest_fitting
-from servelint_rules.model_length import derived_length, is_own, sglang_length
 from servelint_rules.places import place_of, related
 from servelint_rules.unaccounted import gpu_memory
 from servelint_rules.workload import accepted_length

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.capacity.model_length import derived_length
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import SequenceNode
 from servelint_rules.changes import edits_of
-from servelint_rules.model_length import derived_length
 from servelint_rules.places import related
 
 if TYPE_CHECKING:

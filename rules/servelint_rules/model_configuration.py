@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.capacity.model_length import is_own
 from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules.loading import checkpoint_size
-from servelint_rules.model_length import is_own
 from servelint_rules.places import place_of
 
 if TYPE_CHECKING:

@@ -64,11 +64,11 @@ def accepted_length(pool: Pool) -> Accepted:
     fact = pool.max_model_len
     if fact.is_known or fact.reason != "not stated":
         return Accepted(fact.value)
-    if pool.engine.get("") == "vllm" and pool.containers and pool.architecture.is_known:
-        from servelint_rules.model_length import derived_length  # lazy: most manifests that care state their length
+    if pool.engine.get("") == "vllm":  # SGLang starts with a smaller pool, too
+        from servelint.capacity.model_length import unstated_length  # lazy: most manifests that care state their length
 
-        derived = derived_length(pool.architecture.value, pool.version.get(None))
-        if derived is not None and all(c.command is not None and c.command.complete for c in pool.containers):
+        derived = unstated_length(pool)
+        if derived is not None:
             return Accepted(derived.tokens, "the model's own length", certain=False)
     longest = longest_request(pool)
     if longest:

@@ -170,3 +170,35 @@ def test_nothing_to_derive_is_said(tmp_path: Path, capsys: pytest.CaptureFixture
     assert main(["derive", "--isolated", str(tmp_path)]) == 0
     assert "no LLM deployment in " in capsys.readouterr().err
     assert main(["derive", "--isolated", str(tmp_path / "nowhere.yaml")]) == 2
+
+
+def test_a_length_that_nobody_states_is_the_one_the_engine_derives(derive: Callable[..., str], tmp_path: Path) -> None:
+    manifest = tmp_path / "unstated.yaml"
+    manifest.write_text(
+        UNKNOWN_GPU.replace("      containers:", "      nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}\n      containers:")
+    )
+    ((pool,),) = [deployment["pools"] for deployment in json.loads(derive(str(manifest), "--format", "json"))["deployments"]]
+    assert pool["limits"]["max_model_len"] == 40960
+    assert pool["origins"]["limits.max_model_len"] == "the model's own length: max_position_embeddings = 40960"
+    tokens = pool["memory"]["kv_cache_tokens"]["mid"]
+    assert pool["memory"]["max_concurrency"]["mid"] == pytest.approx(tokens / 40960, rel=0.01)
+    assert "requests of 40960 tokens" in derive(str(manifest))
+
+
+def test_a_length_that_may_be_in_an_unread_part_of_the_command_stays_unknown(derive: Callable[..., str], tmp_path: Path) -> None:
+    manifest = tmp_path / "unread.yaml"
+    manifest.write_text(
+        UNKNOWN_GPU.replace(
+            "args: [--model=Qwen/Qwen3-8B, --tensor-parallel-size=2]", 'command: [sh, -c, "vllm serve Qwen/Qwen3-8B $MORE"]'
+        )
+    )
+    ((pool,),) = [deployment["pools"] for deployment in json.loads(derive(str(manifest), "--format", "json"))["deployments"]]
+    assert pool["limits"]["max_model_len"] is None
+    assert pool["unknown"]["limits.max_model_len"]
+
+
+def test_the_quantization_of_the_checkpoint_is_shown(derive: Callable[..., str], tmp_path: Path) -> None:
+    manifest = tmp_path / "quantized.yaml"
+    manifest.write_text(UNKNOWN_GPU.replace("Qwen/Qwen3-8B", "Qwen/Qwen3-8B-FP8"))
+    rows = [line.split() for line in derive(str(manifest)).splitlines()]
+    assert ["quantization", "of", "the", "checkpoint", "fp8"] in [row[:5] for row in rows]

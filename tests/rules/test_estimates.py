@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from hypothesis import given, strategies as st
 
+from servelint.capacity.model_length import derived_length
 from servelint.catalogue.architecture import Architecture
 from servelint.engines.versions import Version
 from servelint.estimate import Estimate
 from servelint.finding import Certainty, Severity
 from servelint_rules.changes import Hosts, hosts_for
 from servelint_rules.memory import longest_fitting
-from servelint_rules.model_length import derived_length
 from servelint_rules.parallelism import largest_tensor_size
 
 if TYPE_CHECKING:

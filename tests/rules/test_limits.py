@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from servelint.capacity.model_length import sglang_length
 from servelint.catalogue.architecture import Architecture
 from servelint.finding import Certainty, Severity
-from servelint_rules.model_length import sglang_length
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from servelint.capacity import shape
 from servelint.capacity.activation import forward_peak, profiled_peak
 from servelint.capacity.limits import readings, speculates, step_limits, version_of
 from servelint.capacity.margins import MARGINS
+from servelint.capacity.model_length import served_length
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.step import GIB
@@ -170,7 +171,7 @@ def _vllm(
     measured = is_measured_device(accelerator, device) and plain_case
     logged = version is not None and version >= _LOGGED_FROM
     calibrated = measured and logged and all(r.name in MARGINS for r in regimes)
-    longest = pool.max_model_len.value if pool.max_model_len.is_known else None
+    longest = served_length(pool)
     budgets, peaks, overheads, pools, formula = [], [], [], [], ""
     for regime in regimes:
         spread = (1.0, 1.0) if calibrated else (0.8, 1.25) if regime.logged else (0.6, 1.7)

@@ -9,6 +9,7 @@ from servelint.capacity import shape
 from servelint.capacity.accounting import Terms, terms_of
 from servelint.capacity.kv_cache import KvCache, kv_cache_of
 from servelint.capacity.limits import device_bytes, missing, step_limits, version_of, workload_tokens
+from servelint.capacity.model_length import served_length
 from servelint.capacity.step import Step, amount, gib
 from servelint.capacity.weights import weights_of
 from servelint.estimate import Estimate
@@ -134,7 +135,7 @@ def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBud
     stages = _stages(pool, accelerator, layout, weights)
     worst = min(stages, key=_blocks)
     terms, cache = worst.terms, worst.cache
-    longest = pool.max_model_len.value if pool.max_model_len.is_known else None
+    longest = served_length(pool)
     version = version_of(pool)
     since = version is None or version >= (0, 21, 0)
     logged = longest or (shape.whole(pool.architecture.value, "max_position_embeddings") if since else None)
@@ -167,8 +168,8 @@ def _steps(b: MemoryBudget, terms: Terms, layout: Layout, accelerator: Accelerat
     if b.cache.paged:
         tokens = f"{b.kv_tokens.mid:.0f} ({b.kv_tokens.low:.0f} … {b.kv_tokens.high:.0f})"
         steps.append(Step("KV cache tokens", "as the engine logs them", (f"blocks of {b.cache.block_size}",), tokens))
-    if pool.max_model_len.is_known:
-        longest = pool.max_model_len.value
+    longest = served_length(pool)
+    if longest is not None:
         most = b.max_concurrency(longest)
         steps.append(
             Step(

@@ -9,7 +9,7 @@ from servelint import __version__
 from servelint.facts import FactState, UnknownFact
 from servelint.records import NamedTuple
 from servelint.reports.markdown import escape, table
-from servelint.reports.pool_values import origin_text, pool_object, reason_of
+from servelint.reports.pool_values import LIMITS, limit_of, origin_text, pool_object, reason_of
 from servelint.reports.terminal import printable, width
 
 if TYPE_CHECKING:
@@ -152,7 +152,10 @@ def _facts_by_section(case: PoolCase) -> dict[str, tuple[Row, ...]]:
             ("replicas at most", pool.replicas_max),
         ),
         "memory": _rows(
-            ("engine", pool.engine), ("version", pool.version), ("accelerator", pool.accelerator), *by_group.get("limits", ())
+            ("engine", pool.engine),
+            ("version", pool.version),
+            ("accelerator", pool.accelerator),
+            *((name, limit_of(pool, name) if name in LIMITS else fact) for name, fact in by_group.get("limits", ())),
         ),
         "prefill": _rows(*by_group.get("workload", ())),
     }
@@ -196,6 +199,12 @@ def _architecture(case: PoolCase) -> Iterator[Row]:
         if value and not (name == "head_dim" and architecture.is_mla):
             yield Row(name.replace("_", " "), str(value), source)
             source = "the same"
+    quantization = architecture.quantization
+    if quantization is not None:
+        inferred = "inferred from its name or a sibling" if architecture.quantization_inferred else source
+        yield Row("quantization of the checkpoint", str(quantization.get("quant_method") or _UNKNOWN), inferred)
+    elif architecture.quantization_unknown:
+        yield Row("quantization of the checkpoint", _UNKNOWN, "only some fields of its configuration are known")
     if architecture.parameters:
         yield Row("parameters of the architecture", f"{architecture.parameters:,.0f}", source)
 

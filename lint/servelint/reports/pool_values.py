@@ -6,7 +6,7 @@ from functools import partial
 from math import isfinite
 from typing import TYPE_CHECKING, Any
 
-from servelint.facts import FactState, OriginKind, UnknownFact
+from servelint.facts import Fact, FactState, Origin, OriginKind, UnknownFact
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from servelint.case import PoolCase
     from servelint.deployment import Pool
     from servelint.estimate import Estimate
-    from servelint.facts import Fact, Origin
 
 GIB = 1024**3
 
@@ -51,6 +50,23 @@ def origin_text(origin: Origin) -> str:
 def reason_of(unknown: UnknownFact) -> str:
     """Why a fact is unknown and what would make it known."""
     return f"{unknown.fact}: {unknown.reason}" + (f"; {unknown.remedy}" if unknown.remedy else "")
+
+
+def limit_of(pool: Pool, name: str) -> Fact[Any]:
+    """The limit ``name``; for a ``max_model_len`` that nobody states, what the engine derives from the model."""
+    fact: Fact[Any] = getattr(pool, name)
+    if name != "max_model_len":
+        return fact
+    from servelint.capacity.model_length import unstated_length  # lazy: the schema of a derivation needs no arithmetic
+
+    derived = unstated_length(pool)
+    if derived is None:
+        return fact
+    return Fact.known(fact.name, derived.tokens, Origin(OriginKind.CATALOGUE, f"the model's own length: {derived.words}"))
+
+
+def _max_concurrency(case: PoolCase) -> Estimate:
+    return case.memory.max_concurrency(limit_of(case.pool, "max_model_len").value)
 
 
 class PoolValues:
@@ -121,7 +137,7 @@ def pool_object(case: PoolCase) -> dict[str, Any]:
             "version": values.fact("engine.version", pool.version, str),
         },
         "model": {"id": values.fact("model.id", pool.model), "known": pool.architecture.is_known},
-        "limits": {name: values.fact(f"limits.{name}", getattr(pool, name)) for name in LIMITS},
+        "limits": {name: values.fact(f"limits.{name}", limit_of(pool, name)) for name in LIMITS},
         "memory": _memory(values),
         "prefill": {
             "ttft_s": values.bounded("prefill.ttft_s", lambda: case.latency.ttft_seconds, lambda: case.latency.ttft_bound_seconds)
@@ -194,7 +210,7 @@ def _memory(values: PoolValues) -> dict[str, Any]:
         "kv_cache_gib": estimate("kv_cache_gib", lambda: case.memory.kv_pool_bytes),
         "kv_bytes_per_token": estimate("kv_bytes_per_token", lambda: _exact(case.memory.kv_bytes_per_token), 1),
         "kv_cache_tokens": estimate("kv_cache_tokens", lambda: case.memory.kv_tokens, 1),
-        "max_concurrency": estimate("max_concurrency", lambda: case.memory.max_concurrency(case.pool.max_model_len.value), 1),
+        "max_concurrency": estimate("max_concurrency", partial(_max_concurrency, case), 1),
         "utilization": estimate("utilization", lambda: case.memory.used_bytes.over(case.memory.device_bytes), 1),
     }
 

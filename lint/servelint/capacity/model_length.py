@@ -76,6 +76,31 @@ def sglang_length(architecture: Architecture) -> Length | None:
     return Length(int(tokens * factor), f"{name} = {tokens} × factor {factor:g} = {int(tokens * factor)}")
 
 
+def unstated_length(pool: Pool) -> Length | None:
+    """The longest sequence that the engine of ``pool`` derives from the model where nobody states one.
+
+    None where somebody does or may (a command that is not wholly known), and for engines of which it is not known. The
+    tokenizer's own limit counts too and is in no catalogue: the engine may derive a shorter one.
+    """
+    fact = pool.max_model_len
+    if fact.is_known or fact.reason != "not stated" or not pool.architecture.is_known:
+        return None
+    if not pool.containers or not all(each.command is not None and each.command.complete for each in pool.containers):
+        return None
+    engine = pool.engine.get("")
+    if engine == "vllm":
+        return derived_length(pool.architecture.value, pool.version.get(None))
+    return sglang_length(pool.architecture.value) if engine == "sglang" else None
+
+
+def served_length(pool: Pool) -> int | None:
+    """The longest sequence the engine accepts, stated or derived from the model; None where that is not known."""
+    if pool.max_model_len.is_known:
+        return int(pool.max_model_len.value)
+    derived = unstated_length(pool)
+    return derived.tokens if derived is not None else None
+
+
 def is_own(pool: Pool) -> bool:
     """Whether the architecture is the checkpoint's own configuration: given in the plan, by ``--model-config``, or found in a
     local cache, as opposed to the catalogue's."""
