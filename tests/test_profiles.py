@@ -14,6 +14,7 @@ from servelint.hooks import hookimpl
 from servelint.judge import Said, findings
 from servelint.plugins import Registry
 from servelint.rulebook import Rule, Scope, Theme, rule
+from servelint.source.needles import Words
 from servelint.source.nodes import Document
 from servelint.source.text import SourceText, Span
 
@@ -69,23 +70,25 @@ def test_what_a_profile_reports(config: Config, expected: list[str]) -> None:
 
 def test_advice_is_not_even_imported_by_default() -> None:
     registry = registry_of(Theme("no.such.module", POOL, ("TOY104",), advice=True))
-    assert registry.rules_for(POOL, "", Config()) == []
+    assert registry.rules_for(POOL, Words(""), Config()) == []
     with pytest.raises(ModuleNotFoundError):
-        registry.rules_for(POOL, "", Config(profile="strict"))
+        registry.rules_for(POOL, Words(""), Config(profile="strict"))
 
 
 def test_a_theme_of_which_nothing_is_selected_is_not_imported() -> None:
     registry = registry_of(Theme("no.such.module", POOL, ("TOY104",)))
-    assert registry.rules_for(POOL, "", Config(select=("CLI",))) == []
+    assert registry.rules_for(POOL, Words(""), Config(select=("CLI",))) == []
 
 
 def test_a_theme_runs_on_files_with_its_words_only() -> None:
     registry = registry_of(Theme("servelint_rules.tool_calls", frozenset((Scope.CONTAINER,)), ("CLI117",), ("tool-choice",)))
     config = Config()
-    assert registry.rules_for(frozenset((Scope.CONTAINER,)), "--model m", config) == []
-    assert [r.code for r in registry.rules_for(frozenset((Scope.CONTAINER,)), "--enable-auto-tool-choice", config)] == ["CLI117"]
+    assert registry.rules_for(frozenset((Scope.CONTAINER,)), Words("--model m"), config) == []
+    assert [r.code for r in registry.rules_for(frozenset((Scope.CONTAINER,)), Words("--enable-auto-tool-choice"), config)] == [
+        "CLI117"
+    ]
     # though it is imported now
-    assert registry.rules_for(frozenset((Scope.CONTAINER,)), "--model m", config) == []
+    assert registry.rules_for(frozenset((Scope.CONTAINER,)), Words("--model m"), config) == []
 
 
 def test_an_unknown_profile_is_a_configuration_error(tmp_path: Any) -> None:

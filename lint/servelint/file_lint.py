@@ -8,6 +8,7 @@ from servelint import judge
 from servelint.facts import Place
 from servelint.finding import NotChecked, Verdict
 from servelint.resolve import complete
+from servelint.source.needles import Words
 from servelint.source.reader import TEMPLATE_MESSAGE, read_text
 from servelint.source.text import Span
 
@@ -147,15 +148,15 @@ def _unrendered(path: str) -> NotChecked:
     return NotChecked(path, "", ("DOC101",), "rendered manifests", reason, "helm template … | servelint check -")
 
 
-def _words(deployment: Deployment, source: SourceText, words: str) -> str:
-    """The lower-cased text of all files that the deployment was read from."""
+def _words(deployment: Deployment, source: SourceText) -> Words:
+    """The words of all files that the deployment was read from."""
     containers = [container for pool in deployment.pools for container in pool.containers]
     documents = [container.document for container in containers]
     for container in containers:
         if container.command is not None:
             documents += [argument.document for argument in container.command.arguments if argument.document is not None]
     others = {each.physical.source.path: each.physical.source for each in documents if each.physical.source is not source}
-    return "\n".join((words, *(other.lower for other in others.values()))) if others else words
+    return Words("\n".join(each.words.text for each in (source, *others.values()))) if others else source.words
 
 
 def lint_text(source: SourceText, session: Session, objects: RunObjects | None) -> Lint:
@@ -163,11 +164,10 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     config, plugins = session.config, session.registry
     result = read_text(source)
     lint.documents = len(result.documents)
-    words = source.lower
-    data = words.encode("utf-8", "surrogatepass")
-    reading = Reading(plugins.engines_for(data), result.documents, objects)
+    words = source.words
+    reading = Reading(plugins.engines_for(words), result.documents, objects)
     stated: list[Deployment] = []
-    formats = plugins.formats_for(data)
+    formats = plugins.formats_for(words)
     for document in result.documents:
         reading.document = document
         count, problems = len(stated), len(reading.problems)
@@ -184,7 +184,7 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     engines = {engine.name: engine for engine in plugins.engines}
     for each in stated:
         deployment = each
-        if objects is not None or "scaletargetref" in words or "resourceclaim" in words:
+        if objects is not None or "scaletargetref" in words.text or "resourceclaim" in words.text:
             from servelint.formats.joins import joined  # lazy: most runs are of one file without such objects
 
             deployment = joined(each, reading, reading.every_object())
@@ -192,7 +192,7 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
         completed = complete(deployment, config, engines, session.lookup)
         lint.deployments.append(completed)
         scopes = judge.scopes_of(completed) | judge.TOGETHER
-        rules = plugins.rules_for(scopes, _words(completed, source, words), config)
+        rules = plugins.rules_for(scopes, _words(completed, source), config)
         rules = [rule for rule in rules if rule.scope not in judge.TOGETHER]  # those are loaded, and run when all is read
         lint.codes.update(rule.code for rule in rules)
         judgement = judge.judge(completed, rules, session.knowledge)
@@ -203,7 +203,7 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     # document that is ours, and then an engine is named in the file.
     ours = bool(stated) or bool(reading.problems)
     if result.errors and not ours:
-        ours = any(needle in data for engine in plugins.engines for needle in engine.needles)
+        ours = plugins.names_engine(words)
     templates = [error for error in result.errors if error.message.startswith(TEMPLATE_MESSAGE)]
     if templates and ours:
         lint.not_checked.append(_unrendered(source.path))

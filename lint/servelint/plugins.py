@@ -15,10 +15,10 @@ import pluggy
 
 from servelint import hooks
 from servelint.errors import UsageError
-from servelint.formats.needles import engines_in
+from servelint.formats.needles import ENGINE
 from servelint.records import NamedTuple
 from servelint.rulebook import Rule, Theme
-from servelint.source.needles import matches
+from servelint.source.needles import Needles
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from servelint.engines.base import Engine
     from servelint.formats.base import Format
     from servelint.rulebook import Scope
+    from servelint.source.needles import Words
 
 GROUP = "servelint"
 _BY_PATH = "path:"
@@ -110,14 +111,16 @@ class Registry:
                 _hooks_are_ours(manager, name, plugin)
         self.formats: tuple[Format, ...] = tuple(_provided(manager, "servelint_formats"))
         self.engines: tuple[Engine, ...] = tuple(_provided(manager, "servelint_engines"))
+        self._of_engines = {needle.decode() for engine in self.engines for needle in engine.needles}
+        self._of_formats = [_needle_sets(fmt) for fmt in self.formats]
+        self._needles = Needles(self._of_engines.union(*(each for sets in self._of_formats for part in sets for each in part)))
         self._rules: dict[str, Rule] = {}
         self._of_theme: dict[str, list[Rule]] = {}
         self._chosen_by: Config | None = None
         self._chosen: dict[tuple[object, ...], list[Rule]] = {}
         self._themes: list[Theme] = []
         self._asked_for: list[Theme] = []
-        self._words_of = ""
-        self._words: dict[str, bool] = {}
+        self._of_scopes: dict[frozenset[Scope], tuple[list[Theme], Needles]] = {}
         for item in _provided(manager, "servelint_rules", (Rule, Theme)):
             if isinstance(item, Theme):
                 self._themes.append(item)
@@ -125,17 +128,27 @@ class Registry:
                 self._add(item)
         self._single = list(self._rules.values())
 
-    def formats_for(self, data_lower: bytes) -> list[Format]:
-        """The formats that a file with these lower-cased bytes may be of."""
-        known = engines_in(data_lower, self.engines)
-        return [fmt for fmt in self.formats if matches(data_lower, fmt.needles, known)]
+    def formats_for(self, words: Words) -> list[Format]:
+        """The formats that a file of these words may be of."""
+        found = self._needles.found_in(words)
+        is_known = not found.isdisjoint(self._of_engines)
+        return [
+            fmt
+            for fmt, (alone, with_engine) in zip(self.formats, self._of_formats, strict=True)
+            if any(map(found.issuperset, alone)) or (is_known and any(map(found.issuperset, with_engine)))
+        ]
 
-    def engines_for(self, data_lower: bytes) -> tuple[Engine, ...]:
+    def names_engine(self, words: Words) -> bool:
+        """Whether any engine's needle occurs in a file of these words."""
+        return not self._needles.found_in(words).isdisjoint(self._of_engines)
+
+    def engines_for(self, words: Words) -> tuple[Engine, ...]:
         """The engines to ask about such a file: those that are described, which formats may imply, and others that it names."""
+        found = self._needles.found_in(words)
         return tuple(
             engine
             for engine in self.engines
-            if getattr(engine, "described", True) or any(needle in data_lower for needle in engine.needles)
+            if getattr(engine, "described", True) or any(needle.decode() in found for needle in engine.needles)
         )
 
     def _add(self, rule: Rule) -> None:
@@ -154,18 +167,21 @@ class Registry:
                 self._add(rule)
         return rules
 
-    def rules_for(self, scopes: frozenset[Scope], text: str, config: Config) -> list[Rule]:
-        """The rules of these scopes that are to run on a file with this lower-cased text, by code.
+    def rules_for(self, scopes: frozenset[Scope], words: Words, config: Config) -> list[Rule]:
+        """The rules of these scopes that are to run on a file of these words, by code.
 
         Themes that cannot concern such a file, or of which no rule is asked for, stay unloaded.
         """
         if self._chosen_by is not config:
-            self._chosen_by, self._chosen = config, {}
+            self._chosen_by, self._chosen, self._of_scopes = config, {}, {}
             self._asked_for = [theme for theme in self._themes if _is_asked_for(theme, config)]
-        if self._words_of is not text:  # a file of many deployments asks for each with the same text
-            self._words_of, self._words = text, {}
-        concerned = tuple(theme for theme in self._asked_for if theme.concerns(scopes, text, self._words))
-        key = (scopes, *(theme.module for theme in concerned))
+        if scopes not in self._of_scopes:
+            asked = [theme for theme in self._asked_for if theme.scopes & scopes]
+            self._of_scopes[scopes] = asked, Needles(word for theme in asked for word in theme.words)
+        asked, needles = self._of_scopes[scopes]
+        found = needles.found_in(words)
+        concerned = [theme for theme in asked if theme.concerns(found)]
+        key = (scopes, *[theme.module for theme in concerned])
         if key not in self._chosen:
             rules = self._single + [rule for theme in concerned for rule in self._loaded(theme)]
             self._chosen[key] = _sorted(rule for rule in rules if rule.scope in scopes and config.runs(rule))
@@ -193,6 +209,16 @@ class Registry:
     def known_codes(self) -> frozenset[str]:
         """Every code without importing the themes."""
         return frozenset(self._rules) | {code for theme in self._themes for code in theme.codes}
+
+
+def _needle_sets(fmt: Format) -> tuple[list[set[str]], list[set[str]]]:
+    """The needle sets of a format as words: those that are enough, and those that are together with any engine's."""
+    alone: list[set[str]] = []
+    with_engine: list[set[str]] = []
+    for needles in fmt.needles:
+        words = {needle.decode() for needle in needles if needle != ENGINE}
+        (with_engine if ENGINE in needles else alone).append(words)
+    return alone, with_engine
 
 
 def _hooks_are_ours(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:

@@ -76,20 +76,9 @@ class Theme(NamedTuple):
     words: tuple[str, ...] = ()
     advice: bool = False
 
-    def concerns(self, scopes: frozenset[Scope], text: str, known: dict[str, bool]) -> bool:
-        """Whether a file whose lower-cased text is ``text``, with subjects of ``scopes``, may raise one of the codes.
-
-        ``known`` collects which words were found, for the themes that share them.
-        """
-        if not self.scopes & scopes:
-            return False
-        for word in self.words:
-            found = known.get(word)
-            if found is None:
-                found = known[word] = word in text
-            if found:
-                return True
-        return not self.words
+    def concerns(self, found: frozenset[str]) -> bool:
+        """Whether a file in which these words were found may raise one of the codes."""
+        return not self.words or not found.isdisjoint(self.words)
 
 
 def rule(

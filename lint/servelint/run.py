@@ -14,7 +14,7 @@ from servelint.file_lint import Lint, document_rule, lint_text, unreadable, unsu
 from servelint.finding import Finding, NotChecked, ReadError
 from servelint.plugins import Registry, registry
 from servelint.records import NamedTuple
-from servelint.source.reader import decode, haystack
+from servelint.source.reader import decode
 from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _lint_texts(every: tuple[SourceText, ...], session: Session, beside: Sequenc
 
         objects = RunObjects(every, beside)
     for source in beside:
-        session.registry.rules_for(judge.TOGETHER, source.lower, session.config)  # loads the rules that it may concern
+        session.registry.rules_for(judge.TOGETHER, source.words, session.config)  # loads the rules that it may concern
     return _report(_State(tuple(lint_text(source, session, objects) for source in every), objects, {}), session)
 
 
@@ -264,15 +264,14 @@ def lint_paths(
             errors.append(data)
             continue
         files += 1
-        words = haystack(data)
-        if not session.registry.formats_for(words):
-            if b"apiversion" in words and isinstance(other := decode(path, data), SourceText):
-                beside.append(other)  # read only if it may define an object that one of the others refers to
-            continue
         source = decode(path, data)
-        if isinstance(source, ReadError):
+        text = source if isinstance(source, SourceText) else SourceText(path, data.decode("utf-8", "replace"))
+        if not session.registry.formats_for(text.words):
+            if text is source and "apiversion" in text.words.text:
+                beside.append(text)  # read only if it may define an object that one of the others refers to
+        elif isinstance(source, ReadError):
             errors.append(source)
-            garbled[path] = SourceText(path, data.decode("utf-8", "replace"))  # so that the error keeps its line
+            garbled[path] = text  # so that the error keeps its line
         elif by_template and data is stdin and b"# Source:" in data:
             from servelint.source import rendered  # lazy: only for rendered charts
 

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.builtin import servelint_engines
 from servelint.engines.vllm import Vllm
+from servelint.plugins import registry
 from servelint.source.edits import apply
+from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -76,3 +78,8 @@ def rewritten(fact: Fact[Any], value: object) -> str:
     edits = fact.writer.write(value)
     assert edits
     return apply(fact.place.document.source.text, edits)
+
+
+def formats_of(text: str) -> list[str]:
+    """The formats that a file with this text is read for."""
+    return [fmt.name for fmt in registry().formats_for(SourceText("a.yaml", text).words)]

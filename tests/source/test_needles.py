@@ -1,21 +1,19 @@
 from __future__ import annotations
 
-import pytest
+from hypothesis import given, strategies as st
 
-from servelint.source.needles import matches
+from servelint.source.needles import Needles, Words
+
+SHORT = st.text("ab-_1/: \nä", min_size=1, max_size=5)
 
 
-@pytest.mark.parametrize(
-    ("sets", "found"),
-    [
-        ([(b"vllm",)], True),
-        ([(b"vllm", b"kind: deployment")], True),
-        ([(b"vllm", b"kind: service")], False),
-        ([(b"sglang",), (b"kind: deployment",)], True),
-        ([(b"sglang",), (b"kind: service",)], False),
-        ([], False),
-        ([()], True),
-    ],
-)
-def test_one_set_must_occur_as_a_whole(sets: list[tuple[bytes, ...]], found: bool) -> None:
-    assert matches(b"apiversion: apps/v1\nkind: deployment\nimage: vllm/vllm-openai\n", sets) is found
+@given(st.text("ab-_1/: \nä", max_size=40), st.sets(SHORT, max_size=6), st.sets(SHORT, max_size=6))
+def test_needles_are_found_wherever_the_text_has_them(text: str, some: set[str], others: set[str]) -> None:
+    words = Words(text)
+    for needles in (some, others):
+        assert Needles(needles).found_in(words) == {needle for needle in needles if needle in text}
+
+
+def test_a_text_is_searched_once_for_the_same_needles() -> None:
+    words, needles = Words("kind: deployment"), Needles(["deployment", "service"])
+    assert needles.found_in(words) is needles.found_in(words)

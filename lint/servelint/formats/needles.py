@@ -5,13 +5,6 @@ By format: sets of lower-case byte strings; a file may be of the format if, for 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from servelint.engines.base import Engine
-
 # In a needle set: any needle of any engine, those of plugins included.
 ENGINE = b"\0engine"
 
@@ -55,8 +48,3 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "llmaz": ((b"inference.llmaz.io/",),),
     "helm-values": ((b"servingenginespec",), (b"modelartifacts",), (b"image", ENGINE), (b"model", ENGINE)),
 }
-
-
-def engines_in(data_lower: bytes, engines: Iterable[Engine]) -> dict[bytes, bool]:
-    """Whether any engine's needle occurs in a file with these lower-cased bytes: what :data:`ENGINE` stands for there."""
-    return {ENGINE: any(needle in data_lower for engine in engines for needle in engine.needles)}

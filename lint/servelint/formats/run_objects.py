@@ -108,7 +108,7 @@ class RunObjects:
         """Whether there may be an object of one of the kinds."""
         self._index()
         return any(kind in self._by_kind for kind in kinds) or any(
-            kind.lower() in source.lower for source in self._unread.values() for kind in kinds
+            kind.lower() in source.words.text for source in self._unread.values() for kind in kinds
         )
 
     def nearest(
@@ -159,10 +159,10 @@ class RunObjects:
         telling = self._telling.get(kind)
         if telling is None:
             word = kind.lower()
-            telling = self._telling[kind] = [source for source in self._unread.values() if word in source.lower]
+            telling = self._telling[kind] = [source for source in self._unread.values() if word in source.words.text]
         wanted = [name.lower() for name in names]
         for source in telling:
-            if source.path in self._unread and any(name in source.lower for name in wanted):
+            if source.path in self._unread and any(name in source.words.text for name in wanted):
                 self._read(source)
 
     def _read(self, source: SourceText) -> None:

@@ -44,12 +44,3 @@ def _at(path: str, before: str, message: str) -> ReadError:
 def encode(source: SourceText, text: str) -> bytes:
     """The bytes of ``text`` in the encoding, and with the byte order mark, that ``source`` was read in."""
     return (("\ufeff" + text) if source.had_bom else text).encode(source.encoding)
-
-
-def haystack(data: bytes) -> bytes:
-    """``data`` as needles are sought in it: lower case, and UTF-8 whatever Unicode encoding its byte order mark names."""
-    if data[:2] in (b"\xff\xfe", b"\xfe\xff") or data[:4] == b"\x00\x00\xfe\xff":
-        source = decode("", data)
-        if isinstance(source, SourceText):
-            data = source.text.encode("utf-8", "replace")
-    return data.lower()

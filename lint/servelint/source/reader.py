@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from servelint.records import NamedTuple
-from servelint.source.decoding import decode, encode, haystack
+from servelint.source.decoding import decode, encode
 from servelint.source.nodes import AliasNode, Comment, Document, MappingNode, Node, ScalarNode, SequenceNode
 from servelint.source.text import SourceText, Span
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from servelint.finding import ReadError
 
-__all__ = ["Duplicate", "ReadResult", "decode", "encode", "haystack", "read_text"]
+__all__ = ["Duplicate", "ReadResult", "decode", "encode", "read_text"]
 
 DEEPEST_NESTING = 200
 MOST_BROKEN_DOCUMENTS = 50

@@ -6,6 +6,7 @@ from bisect import bisect_right
 from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
+from servelint.source.needles import Words
 
 if TYPE_CHECKING:
     from servelint.source.reader import ReadResult
@@ -31,7 +32,7 @@ class SourceText:
     ``encoding`` is the codec of the file's bytes, without BOM: "utf-8", or "utf-16-le" … where a BOM said so.
     """
 
-    __slots__ = ("_lower", "_starts", "encoding", "had_bom", "path", "reading", "text")
+    __slots__ = ("_starts", "_words", "encoding", "had_bom", "path", "reading", "text")
 
     def __init__(self, path: str, text: str, *, had_bom: bool = False, encoding: str = "utf-8") -> None:
         self.path = path
@@ -39,7 +40,7 @@ class SourceText:
         self.had_bom = had_bom
         self.encoding = encoding
         self._starts: list[int] | None = None
-        self._lower: str | None = None
+        self._words: Words | None = None
         self.reading: ReadResult | None = None  # what the reader made of it, once it has
 
     def with_text(self, text: str) -> SourceText:
@@ -47,11 +48,11 @@ class SourceText:
         return SourceText(self.path, text, had_bom=self.had_bom, encoding=self.encoding)
 
     @property
-    def lower(self) -> str:
-        """The text in lower case, in which words and needles are looked for."""
-        if self._lower is None:
-            self._lower = self.text.lower()
-        return self._lower
+    def words(self) -> Words:
+        """What the text says, in lower case."""
+        if self._words is None:
+            self._words = Words(self.text.lower())
+        return self._words
 
     @property
     def line_starts(self) -> list[int]:
