@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.capacity.activation import forward_peak, profiled_peak
-from servelint.capacity.limits import readings, speculates, step_limits, version_of
+from servelint.capacity.limits import readings, served_length, speculates, step_limits, version_of
 from servelint.capacity.margins import MARGINS
-from servelint.capacity.model_length import served_length
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.step import GIB

@@ -80,6 +80,16 @@ def output_tokens(pool: Pool) -> float:
     return 0.0
 
 
+def served_length(pool: Pool) -> int | None:
+    """The longest sequence the engine accepts, stated or derived from the model; None where that is not known."""
+    if pool.max_model_len.is_known:
+        return int(pool.max_model_len.value)
+    from servelint.capacity.model_length import unstated_length  # lazy: most manifests that care state their length
+
+    derived = unstated_length(pool)
+    return derived.tokens if derived is not None else None
+
+
 def workload_tokens(pool: Pool) -> int | None:
     """Tokens of the longest request of the stated workload, within ``max_model_len``; None where none is stated."""
     if not pool.input_tokens_max.is_known:

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING
 from servelint.capacity import shape
 from servelint.capacity.accounting import Terms, terms_of
 from servelint.capacity.kv_cache import KvCache, kv_cache_of
-from servelint.capacity.limits import device_bytes, missing, step_limits, version_of, workload_tokens
-from servelint.capacity.model_length import served_length
+from servelint.capacity.limits import device_bytes, missing, served_length, step_limits, version_of, workload_tokens
 from servelint.capacity.step import Step, amount, gib
 from servelint.capacity.weights import weights_of
 from servelint.estimate import Estimate

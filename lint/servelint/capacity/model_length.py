@@ -93,14 +93,6 @@ def unstated_length(pool: Pool) -> Length | None:
     return sglang_length(pool.architecture.value) if engine == "sglang" else None
 
 
-def served_length(pool: Pool) -> int | None:
-    """The longest sequence the engine accepts, stated or derived from the model; None where that is not known."""
-    if pool.max_model_len.is_known:
-        return int(pool.max_model_len.value)
-    derived = unstated_length(pool)
-    return derived.tokens if derived is not None else None
-
-
 def is_own(pool: Pool) -> bool:
     """Whether the architecture is the checkpoint's own configuration: given in the plan, by ``--model-config``, or found in a
     local cache, as opposed to the catalogue's."""
