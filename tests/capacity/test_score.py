@@ -150,3 +150,42 @@ def test_the_verdict_is_that_of_the_rules_on_a_manifest(tool: Any) -> None:
     row = read(json.dumps({**ROW, "model": "Qwen/Qwen2-57B-A14B-Instruct", "tp": 8, "n_gpus": 8}))[0]
     assert "--tensor-parallel-size=8" in manifest(row)
     assert Judge().verdict(row).errors[:1] == ("PAR202",), "28 heads over 8 GPUs"
+
+
+class _Planner:
+    """Formulas of the names that llm-d-planner has, simple enough to say what they give."""
+
+    model_memory_req: Any
+
+    def allocatable_kv_cache_memory(
+        self, _model: str, config: Any, gpu: float, share: float, *, tp: int, pp: int, dp: int, **_: Any
+    ) -> float:
+        assert config.num_hidden_layers == 32
+        return gpu * share * tp * pp * dp - float(self.model_memory_req())
+
+    def per_gpu_model_memory_required(self, _model: str, _config: Any, tp: int, pp: int) -> float:
+        return float(self.model_memory_req()) / (tp * pp)
+
+
+def test_a_peer_is_given_the_same_rows(tool: Any) -> None:
+    from tools.score import peer
+    from tools.score.memory import score
+    from tools.score.rows import read
+
+    rows = read("\n".join(json.dumps(row) for row in (ROW, {**ROW, "tp": 2, "weights_gib": 7.51, "available_kv_gib": 63.76})))
+    predicted: Any = peer.predict(_Planner(), rows[1])  # type: ignore[arg-type]
+    assert predicted["weights"] / GIB == pytest.approx(14.96 / 2, abs=0.01)
+    assert predicted["kv_pool"] / GIB == pytest.approx(79.19 * 0.95 - 14.96 / 2, abs=0.01)
+    assert peer.predict(_Planner(), rows[0]._replace(said={**ROW, "gpu_total_gib": None})) is None  # type: ignore[arg-type]
+    lines = peer.report(_Planner(), score(rows)).splitlines()  # type: ignore[arg-type]
+    assert [line.split()[:2] for line in lines[1:]] == [["0.17-0.19", "weights"], ["0.17-0.19", "kv_pool"]]
+
+
+def test_a_peer_that_is_not_installed_is_said(
+    tool: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(ROW), encoding="utf-8")
+    monkeypatch.setitem(sys.modules, "planner", None)
+    assert tool.main(["memory", str(path), "--peer"]) == 2
+    assert "pip install llm-d-planner" in capsys.readouterr().err

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from tools.score.memory import Score
     from tools.score.rows import Row
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -32,6 +33,9 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--in-sample", action="store_true", help="memory: intervals with the shipped margins, not leave-one-out")
     parser.add_argument("--ship", metavar="OUT", help="memory: write the rows that may ship with the project")
     parser.add_argument("--margins", choices=["check", "write"], help="memory: compare or write the margins that the rows give")
+    parser.add_argument(
+        "--peer", action="store_true", help="memory: what llm-d-planner, if installed, predicts for the same rows"
+    )
     parser.add_argument("--json", action="store_true", help="print the summary as one JSON object")
     options = parser.parse_args(arguments)
     score = {"memory": _memory, "extraction": _extraction, "speed": _speed}[options.what]
@@ -84,6 +88,17 @@ def _margins(rows: list[Row], what: str) -> int:
     return 0
 
 
+def _peer(result: Score) -> int:
+    from tools.score import peer
+
+    planner = peer.installed()
+    if planner is None:
+        print("llm-d-planner is not installed: pip install llm-d-planner transformers", file=sys.stderr)
+        return 2
+    print(peer.report(planner, result))
+    return 0
+
+
 def _memory(options: argparse.Namespace) -> int:
     from tools.score.memory import score
     from tools.score.memory_report import report
@@ -105,6 +120,8 @@ def _memory(options: argparse.Namespace) -> int:
     if options.margins:
         return _margins(rows, options.margins)
     result = score(rows, leave_one_out=not options.in_sample)
+    if options.peer:
+        return _peer(result)
     if options.json:
         print(json.dumps(result.summary(), indent=1, sort_keys=True))
     else:
