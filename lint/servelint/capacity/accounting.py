@@ -6,21 +6,23 @@ from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.capacity.activation import forward_peak, profiled_peak
+from servelint.capacity.charges import KEPT_COUNTS, non_torch, of_free_memory, sampler_bytes, unreleased
+from servelint.capacity.graphs import graph_bytes, graph_estimate, set_aside
 from servelint.capacity.limits import readings, served_length, speculates, step_limits, version_of
 from servelint.capacity.margins import MARGINS
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.regimes import hull, regimes_of
+from servelint.capacity.runners import FIRST, SECOND, runners_of
 from servelint.capacity.step import GIB
 from servelint.capacity.tensors import Shards
 from servelint.estimate import Estimate
-from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout
     from servelint.capacity.regimes import Regime
     from servelint.catalogue.accelerators import Accelerator
     from servelint.deployment import Pool
-    from servelint.engines.versions import Version
 
 
 class Terms:
@@ -77,36 +79,6 @@ def _share(device: Estimate, shares: tuple[float, ...]) -> Estimate:
     return hull([device.times(share) for share in shares])
 
 
-# GiB a layer for the 51 default sizes: what each kind of layer launches is kept once for every size. Of dense layers; what latent
-# attention (Kimi-VL, 27 layers: 1.50 GiB at TP 1, 1.26 at TP 2) and experts (Qwen3-30B-A3B, 48: 1.41 and 1.26; Mixtral, 32: 0.93)
-# launch more.
-_GRAPH_LAYER, _GRAPH_LATENT, _GRAPH_EXPERTS = 0.018, 0.0175, 0.0035
-
-
-def graph_bytes(pool: Pool, layers: int, sequences: Estimate) -> Estimate:
-    """CUDA graphs that vLLM captures.
-
-    0.51-1.85 GiB measured on H100 for the 51 default sizes (up to 512), about 0.32 + 0.018 GiB per dense layer; they share most
-    of their memory, so few sizes take less than in proportion: 0.09-0.4 GiB for one to four sequences. vLLM's own estimate is
-    the first capture and at least 1 MiB for each further one (``profile_cudagraph_memory`` of 0.19.1). gpt-oss takes more than
-    this: 1.84 GiB, of which 0.6 are tensors of its experts.
-    """
-    if pool.enforce_eager.get(False):
-        return Estimate.exact(0.0)
-    largest = min(2 * sequences.mid, 512)
-    sizes = min(largest, 256) // 8 + max(0.0, largest - 256) // 16 + 3
-    each = _GRAPH_LAYER
-    try:
-        kinds = shape.layer_kinds(pool.architecture.value)
-    except UnknownFact:
-        kinds = ()
-    if kinds:
-        each += _GRAPH_LATENT * sum(kind.mixer == shape.MLA for kind in kinds) / len(kinds)
-        each += _GRAPH_EXPERTS * sum(kind.mlp == shape.MOE for kind in kinds) / len(kinds)
-    middle = (0.32 + each * layers) * max(0.15, sizes / 51)
-    return _gib(0.4 * middle, middle, max(1.6 * middle, min(1.9, 1.9 * max(0.25, sizes / 51))))
-
-
 def _extra(pool: Pool, layout: Layout, element: float) -> Estimate | None:
     """Adapters and exchange buffers of this deployment; None where it has none."""
     if not pool.containers:
@@ -131,23 +103,84 @@ def _off(estimate: Estimate, margin: tuple[float, float]) -> Estimate:
     return Estimate(min(estimate.low + low * GIB, estimate.mid), estimate.mid, max(estimate.high + high * GIB, estimate.mid))
 
 
-# Devices for which vLLM keeps workspaces of FlashInfer's fused all-reduce (vllm/distributed/device_communicators/
-# all_reduce_utils.py, flashinfer_all_reduce.py): H100 and H200, B200, B300. Others have NCCL's and the custom all-reduce's only.
-_FUSED_REDUCE = frozenset({(9, 0), (10, 0), (10, 3)})
+class _Case(NamedTuple):
+    """What vLLM takes under one reading of its release: a regime of accounting and a model runner."""
+
+    budget: Estimate
+    activation: Estimate
+    overhead: Estimate
+    pool: Estimate
+    formula: str
 
 
-def _non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version: Version | None) -> Estimate:
-    grouped = layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1)
-    if grouped and regime.name != "V0" and accelerator.compute_capability not in _FUSED_REDUCE:
-        # 0.55 GiB in vLLM 0.11; 0.75 with 0.27 on two RTX 5090 (noonghunna/club-3090 issue 1087).
-        return Estimate(regime.grouped.low, 0.6 * GIB, min(max(1.8 * GIB, regime.grouped.low), regime.grouped.high))
-    if layout.tensor > 1 or layout.prefill_context > 1 or (layout.data > 1 and layout.expert > 1):
-        return regime.grouped
-    if layout.pipeline > 1:
-        return regime.staged
-    if regime.name == "0.17-0.19" and version is not None and version < (0, 18, 0):
-        return _gib(0.05, 0.13, 0.48)  # as before 0.17; 0.25 from 0.18 on
-    return regime.alone
+class _Profile(NamedTuple):
+    """What every reading of a release is applied to."""
+
+    pool: Pool
+    accelerator: Accelerator
+    layout: Layout
+    device: Estimate
+    weights: Estimate
+    stage: int
+    layers: int
+
+    def read(self, regime: Regime, runner: int, *, calibrated: bool, extra: Estimate | None) -> _Case:
+        pool, layout = self.pool, self.layout
+        a, version = pool.architecture.value, version_of(pool)
+        element, shards = max(dtype_bytes(pool), 1.0), Shards.of(layout)
+        tokens, sequences = step_limits(pool, self.accelerator)
+        first, last = self.stage == 0, self.stage == layout.pipeline - 1
+        known = regime.logged or (regime.graphs_inside and not a.experts)
+        spread = (1.0, 1.0) if calibrated else (0.8, 1.25) if known else (0.6, 1.7)
+        encoder = None
+        if a.vision and first and regime.name != "V0" and not (runner == SECOND and not regime.by_free_memory):
+            from servelint.capacity.encoder import encoder_memory  # lazily: of models that see
+
+            encoder = encoder_memory(pool, shards.tensor, element, tokens.mid)
+        peak, formula = profiled_peak(
+            a, regime, shards, tokens=tokens, sequences=sequences, element=element, first=first, last=last,
+            longest=served_length(pool), spread=spread, encoder=encoder,
+            sampler=sampler_bytes(regime, runner, version), attention=runner != SECOND,
+        )  # fmt: skip
+        budget = _share(self.device, readings(pool.gpu_memory_utilization) or (regime.utilization,))
+        overhead = non_torch(regime, layout, self.accelerator, version)
+        if extra is not None:
+            overhead = overhead.plus(extra)
+        kept = sequences.times(KEPT_COUNTS * shape.vocabulary(a)) if last and runner == SECOND else None
+        overhead = overhead.plus(of_free_memory(regime, self.accelerator, kept))
+        if calibrated:
+            off = MARGINS[regime.name]
+            left = _off(budget.minus(self.weights).minus(peak).minus(overhead.mid), off.pool)
+            return _Case(budget, _off(peak, off.activation), _off(Estimate.exact(overhead.mid), off.overhead), left, formula)
+        overhead = overhead.plus(Estimate(0.0, 0.0, unreleased(regime, version) * peak.high))
+        more = 0.12 * peak.mid if a.vision and encoder is None else 0.0  # the encoder is profiled too
+        peak = Estimate(0.95 * peak.low, peak.mid, 1.05 * peak.high + more + 0.03 * GIB)
+        taken = [self.weights, peak, overhead]
+        if regime.graphs_inside and set_aside(pool, runner):
+            graphs = self.estimate()
+            taken.append(graphs if version is not None else graphs._replace(low=0.0))  # some releases set nothing aside
+        return _Case(budget, peak, overhead, _left(budget, taken, apart=regime.graphs_inside), formula)
+
+    def estimate(self) -> Estimate:
+        """What is set aside for graphs, over all readings of a step."""
+        tokens, sequences = step_limits(self.pool, self.accelerator)
+        steps = zip(tokens, sequences, strict=True)
+        shards = Shards.of(self.layout)
+        found = [graph_estimate(self.pool, self.accelerator, shards, self.layers, step) for step in dict.fromkeys(steps)]
+        return Estimate(min(e.low for e in found), found[len(found) // 2].mid, max(e.high for e in found))
+
+
+def _left(budget: Estimate, taken: list[Estimate], *, apart: bool) -> Estimate:
+    """What the terms leave of a budget. ``apart``: the worst cases of the terms have nothing to do with each other (a segment of
+    the allocator, a driver's context, a kernel's workspace), so that the least that is left is as far from the middle as their
+    distances are in quadrature; the most, which decides errors, is still what all favourable cases leave together."""
+    left = budget
+    for term in taken:
+        left = left.minus(term)
+    if not apart:
+        return left
+    away = sum((term.high - term.mid) ** 2 for term in taken) ** 0.5
+    return Estimate(left.mid - (budget.mid - budget.low) - away, left.mid, left.high)
 
 
 def _vllm(
@@ -156,63 +189,36 @@ def _vllm(
     """V1: ``requested = utilization × total``, ``KV = requested − weights − peak activation − non-torch`` and, since 0.20,
     ``− CUDA-graph estimate`` (``vllm/v1/worker/gpu_worker.py`` ``determine_available_memory``; identity to 0.02 GiB in 60 of 61
     logged start-ups of 0.19)."""
-    a = pool.architecture.value
-    element = max(dtype_bytes(pool), 1.0)
-    shards = Shards.of(layout)
-    tokens, sequences = step_limits(pool, accelerator)
     version = version_of(pool)
-    graphs = graph_bytes(pool, layers, sequences)
-    first, last = stage == 0, stage == layout.pipeline - 1
-    stated = readings(pool.gpu_memory_utilization)
     regimes = regimes_of(version)
-    extra = _extra(pool, layout, element)
+    runners = runners_of(pool, accelerator.vendor)
+    extra = _extra(pool, layout, max(dtype_bytes(pool), 1.0))
     plain_case = extra is None and not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
     measured = is_measured_device(accelerator, device) and plain_case
     logged = version is not None and version >= _LOGGED_FROM
     calibrated = measured and logged and all(r.name in MARGINS for r in regimes)
-    longest = served_length(pool)
-    budgets, peaks, overheads, pools, formula = [], [], [], [], ""
-    for regime in regimes:
-        spread = (1.0, 1.0) if calibrated else (0.8, 1.25) if regime.logged else (0.6, 1.7)
-        peak, decided = profiled_peak(
-            a, regime, shards, tokens=tokens, sequences=sequences, element=element, first=first, last=last, longest=longest,
-            spread=spread,
-        )  # fmt: skip
-        formula = formula or decided
-        budget = _share(device, stated or (regime.utilization,))
-        overhead = _non_torch(regime, layout, accelerator, version)
-        if extra is not None:
-            overhead = overhead.plus(extra)
-        if last:  # what the sampler keeps for each request and token of the vocabulary
-            kept = regime.sampler_state
-            overhead = overhead.plus(Estimate(*(k * r * shape.vocabulary(a) for k, r in zip(kept, sequences, strict=True))))
-        if calibrated:
-            off = MARGINS[regime.name]
-            left = budget.minus(weights).minus(peak).minus(overhead.mid)
-            pools.append(_off(left, off.pool))
-            peak, overhead = _off(peak, off.activation), _off(Estimate.exact(overhead.mid), off.overhead)
-        else:
-            more = 0.12 * peak.mid if a.vision else 0.0  # the encoder is profiled too
-            peak = Estimate(0.95 * peak.low, peak.mid, 1.05 * peak.high + more + 0.03 * GIB)
-            left = budget.minus(weights).minus(peak).minus(overhead)
-            pools.append(left.minus(graphs) if regime.graphs_inside else left)
-        budgets.append(budget)
-        peaks.append(peak)
-        overheads.append(overhead)
-    inside = regimes[0].graphs_inside
-    pool_formula = "budget − weights − activations − overhead" + (" − graphs" if inside else "")
-    left = hull(pools)
+    profile = _Profile(pool, accelerator, layout, device, weights, stage, layers)
+    cases = [
+        profile.read(regime, runner, calibrated=calibrated, extra=extra)
+        for regime in regimes
+        for runner in (runners if regime.graphs_inside else (FIRST,))
+    ]
+    inside = regimes[0].graphs_inside and set_aside(pool, runners[0])
+    graphs = profile.estimate() if inside else graph_bytes(pool, layers, step_limits(pool, accelerator)[1])
+    left, pool_formula = hull([case.pool for case in cases]), "budget − weights − activations − overhead"
+    pool_formula += " − graphs" if inside else ""
     if pool.kv_cache_memory_bytes.is_known:
         left, pool_formula = Estimate.exact(float(pool.kv_cache_memory_bytes.value)), "kv_cache_memory_bytes as stated"
+    stated = readings(pool.gpu_memory_utilization)
     share = ", ".join(map(str, stated)) if stated else f"{regimes[0].utilization} by default"
     return Terms(
-        budget=hull(budgets),
-        activation=hull(peaks),
-        overhead=hull(overheads),
+        budget=hull([case.budget for case in cases]),
+        activation=hull([case.activation for case in cases]),
+        overhead=hull([case.overhead for case in cases]),
         graphs=graphs,
         pool=left,
         regime=" or ".join(regime.name for regime in regimes),
-        formulas=("gpu_memory_utilization × device", formula, pool_formula),
+        formulas=("gpu_memory_utilization × device", cases[0].formula, pool_formula),
         inputs=(f"utilization {share}",),
         graphs_inside=inside,
         calibrated=calibrated,

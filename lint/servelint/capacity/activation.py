@@ -75,6 +75,21 @@ def latent_chunk_bytes(a: Architecture, shards: Shards, sequences: float, longes
     return tokens * shape.heads(a) / shards.attention * width * element
 
 
+_GATHERED, _ENTRY, _INDEX_LOGITS = 40, 132, float(512 << 20)
+
+
+def indexer_bytes(a: Architecture, longest: int | None) -> float:
+    """Bytes that the profiling run reserves for the indexer of sparse attention: 40 times the longest request in entries of 132
+    bytes, by the ratio of a compressed cache, and 512 MiB of logits (``sparse_attn_indexer`` and ``get_max_prefill_buffer_size``
+    in vLLM 0.26, the former in 0.19 too). 5.7 of the 6.31 GiB that vLLM 0.26 logged for GLM-5.2 at a million tokens.
+    """
+    if not a.number("index_n_heads", 0):
+        return 0.0
+    length = longest or shape.whole(a, "max_position_embeddings")
+    ratio = 4 if shape.family(a).startswith("deepseek_v4") else 1
+    return _GATHERED * length * _ENTRY / ratio + _INDEX_LOGITS
+
+
 _TILES, _PATCHES, _KEPT = 4, 1601, 6
 
 
@@ -103,6 +118,9 @@ def profiled_peak(
     last: bool,
     longest: int | None = None,
     spread: tuple[float, float] = (1.0, 1.0),
+    encoder: tuple[Estimate, float] | None = None,
+    sampler: Estimate | None = None,
+    attention: bool = True,
 ) -> tuple[Estimate, str]:
     """What vLLM's profiling run finds on one rank of one stage, and what decided it.
 
@@ -110,23 +128,28 @@ def profiled_peak(
     vocabulary (``v1/worker/gpu_model_runner.py`` ``_dummy_run``, ``_dummy_sampler_run``); the hidden states live through both,
     the workspaces of the experts as well. Only the last stage samples; stages after the first keep buffers for what they receive.
     The interval spans what the code may do, and ``spread`` of the forward pass, of which it says less than of the sampler.
+    ``encoder``: the peak of a vision encoder's own run, before, and what of it is kept; ``sampler``: bytes per logit where they
+    are not the regime's; ``attention``: the run stands in for it (model runner 2 leaves it out).
     """
     copies = 2 if a.vision else 1  # multimodal models keep the input embeddings as well
     results: list[float] = []
     sampling = shape.vocabulary(a) if last else 0
     for which in range(3):
-        count, rows, logit = tokens[which], sequences[which], regime.sampler[which]
+        count, rows, logit = tokens[which], sequences[which], (sampler or regime.sampler)[which]
         states = copies * count * shape.hidden_size(a) * element
         received = 0.0 if first else 2 * count * shape.hidden_size(a) * element
         sampled = states + (logit + element) * rows * sampling if last else 0.0
         scale = (spread[0], 1.0, spread[1])[which]
         forward = scale * _widest(a, shards, count, element, regime.copies or _COPIES)
-        chunk = latent_chunk_bytes(a, shards, rows, longest, element)
-        if regime.graphs_inside and which == 0:
-            chunk = 0.0  # Model Runner V2 profiles without attention
+        chunk = latent_chunk_bytes(a, shards, rows, longest, element) if attention else 0.0
         images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which]
         workspace = scale * expert_workspace(a, shards, count, element)
-        results.append(max(sampled, forward + chunk) + received + images + workspace)
+        kept = encoder[1] if encoder is not None else 0.0
+        indexed = indexer_bytes(a, longest)
+        if indexed:
+            indexed += scale * count * element * _COPIES * shape.hidden_size(a)
+        peak = max(sampled, forward + chunk, indexed) + received + images + workspace + kept
+        results.append(max(peak, encoder[0][which]) if encoder is not None else peak)
     low, mid, high = results
     formula = "hidden states + logits × (dtype + sampler) bytes" if last else "widest layer of a forward pass"
     return Estimate(min(low, mid), mid, max(mid, high)), formula

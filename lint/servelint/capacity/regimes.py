@@ -28,9 +28,9 @@ class Regime(NamedTuple):
     ``first`` and ``last``: releases known to follow it (last None: still does). ``sampler``: bytes per logit of the dummy
     sampler run beside one copy in the model's dtype. ``alone``, ``staged``, ``grouped``: memory outside torch with one GPU,
     with pipeline stages only, with a tensor-parallel group. ``graphs_inside``: an estimate for CUDA graphs is taken from the
-    KV pool. ``sampler_state``: bytes that the sampler keeps for each request and token of the vocabulary. ``copies``: hidden
-    states beside the widest point of a layer where it is not compiled, 0 where it is. ``logged``: start-up
-    logs of it were seen; where enough were, :data:`servelint.capacity.margins.MARGINS` has how far they are off.
+    KV pool. ``by_free_memory``: all memory gone since the start counts, not weights and what is outside torch. ``copies``: hidden
+    states beside the widest point of a layer where it is not compiled, 0 where it is. ``logged``: start-up logs of it were seen
+    in numbers; where enough were, :data:`servelint.capacity.margins.MARGINS` has how far they are off.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Regime(NamedTuple):
     grouped: Estimate
     graphs_inside: bool
     logged: bool
-    sampler_state: Estimate = Estimate(0.0, 0.0, 0.0)
+    by_free_memory: bool = False
     copies: float = 0.0
 
 
@@ -63,19 +63,19 @@ REGIMES: tuple[Regime, ...] = (
         "0.17-0.19", (0, 17, 0), (0, 19, 1), 0.90, Estimate(12.95, 12.95, 12.95),
         _gib(0.12, 0.25, 0.48), _gib(0.05, 0.07, 0.5), _gib(0.3, 2.1, 2.5), False, True,
     ),
-    # FlashInfer samples by default from here on: 32-bit logits, their probabilities, at most two copies. Model Runner V2, of some
-    # models in 0.22, counts tokens in 32 bits and a mask of one (vllm/v1/worker/gpu/sample/penalties.py).
+    # Runner 1 warms FlashInfer's sampler and torch's, one after the other (gpu_model_runner.py 0.26 ``_dummy_sampler_run``):
+    # 32-bit logits, their probabilities and one or two copies.
     Regime(
-        "0.20-0.26", (0, 20, 2), (0, 26, 0), 0.92, Estimate(8.0, 12.0, 16.0),
-        _gib(0.05, 0.3, 1.0), _gib(0.05, 0.3, 1.2), _gib(0.3, 2.1, 3.5), True, False, Estimate(0.0, 0.0, 4.125),
+        "0.20-0.26", (0, 20, 2), (0, 26, 0), 0.92, Estimate(12.0, 12.95, 14.5),
+        _gib(0.1, 0.35, 1.1), _gib(0.05, 0.35, 1.3), _gib(0.3, 1.6, 3.0), True, False,
     ),
     Regime(
-        "from 0.27", (0, 27, 1), (0, 28, 99), 0.92, Estimate(8.0, 10.0, 16.0),
-        _gib(0.05, 0.4, 1.5), _gib(0.05, 0.4, 1.5), _gib(0.3, 2.2, 4.0), True, False, Estimate(0.0, 4.125, 4.125),
+        "from 0.27", (0, 27, 1), (0, 28, 99), 0.92, Estimate(12.0, 12.95, 14.5),
+        _gib(0.1, 0.35, 1.3), _gib(0.05, 0.35, 1.5), _gib(0.3, 1.6, 3.3), True, False, True,
     ),
     Regime(
-        "Model Runner V2", (0, 29, 0), None, 0.92, Estimate(8.0, 10.0, 16.0),
-        _gib(0.05, 0.4, 1.5), _gib(0.05, 0.4, 1.5), _gib(0.3, 2.2, 4.0), True, False, Estimate.exact(4.125),
+        "Model Runner V2", (0, 29, 0), None, 0.92, Estimate(12.0, 12.95, 14.5),
+        _gib(0.1, 0.35, 1.3), _gib(0.05, 0.35, 1.5), _gib(0.3, 1.6, 3.3), True, False, True,
     ),
 )  # fmt: skip
 

@@ -260,7 +260,8 @@ def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
     experts, width = a.experts, expert_intermediate(a)
     local = _ceil(experts, shards.expert_groups)
     inner = shape.whole(a, "moe_latent_size", "routed_expert_hidden_size") or hidden
-    parts = _feed_forward("mlp.experts", inner, width / shards.expert_slices, gated, local)
+    beside = "experts" if kind == "gemma4" else "mlp.experts"  # what its checkpoints call mlp is the dense part
+    parts = _feed_forward(beside, inner, width / shards.expert_slices, gated, local)
     parts.append(Part("mlp.gate", experts, hidden, role="plain", split=False))
     if inner != hidden:
         parts.append(Part("mlp.latent_proj", 2 * inner, hidden, split=False))

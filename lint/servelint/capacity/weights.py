@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 READINGS_AGREE = 0.10  # two statements of one parameter count further apart than this are two readings (PLN909)
 _NAMED = 0.01  # what a shape that only a name gives may be off: vocabularies and towers of one family differ by less
 _REST = 0.0015  # small buffers and the allocator's tail, not followed one by one: largest residual of 40 unquantized start-ups
+# Modules of multi-token prediction take the table and the head of their model where all of it is on one stage: ``_maybe_share_…``
+# in vllm/v1/spec_decode/eagle.py of 0.16.0 and 0.19.1, llm_base_proposer.py of 0.22.1 and 0.28.0.
+_SHARES_WITH_DRAFT = (0, 16, 0)
 COUNT_AGREES = 0.01  # the tensors' sum and the published count within this confirm each other
 
 
@@ -169,6 +172,9 @@ def _draft(pool: Pool, a: Architecture, rank: _Rank, shards: Shards, engine: str
             layer = rank.bytes(tensors.layer_parts(a, kind, shards), len(shape.layer_kinds(a)))
             total = total.plus(Estimate(layer.low, layer.mid + joined, layer.high + joined))
         vocabulary = rank.bytes(tensors.embedding_parts(a, engine, shards), -1).high if shape.whole(a, "vocab_size") else 0.0
+        recent = rank.version is not None and rank.version >= _SHARES_WITH_DRAFT
+        if engine == "vllm" and recent and pool.pipeline.get(1) == 1:
+            vocabulary = 0.0
         return Estimate(total.low, total.mid, total.high + 2 * vocabulary)  # its table and head, where it does not share them
     if draft.model is not None:
         plain = _Rank(None, rank.plain, engine)

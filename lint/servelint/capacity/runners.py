@@ -1,0 +1,83 @@
+"""Model runners: which of vLLM's two a deployment gets by default. They profile memory in ways of their own.
+
+``use_v2_model_runner`` in vllm/config/vllm.py of 0.22.1, 0.23.0, 0.24.0, 0.25.1, 0.26.0, 0.27.1, 0.28.0, 0.29.0 and 0.33.0. What
+the second runner does not serve (some kinds of speculation) falls back to the first; ``VLLM_USE_V2_MODEL_RUNNER`` overrules all.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.capacity import shape
+from servelint.capacity.limits import speculates, version_of
+from servelint.facts import FactState, UnknownFact
+
+if TYPE_CHECKING:
+    from servelint.catalogue.architecture import Architecture
+    from servelint.deployment import Pool
+
+FIRST, SECOND = 1, 2
+_VARIABLE = "VLLM_USE_V2_MODEL_RUNNER"
+_CLASSES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
+_NAMED = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM"})
+_STATES = frozenset(
+    {shape.LINEAR, shape.MAMBA, shape.CONV, shape.DELTA, shape.LIGHTNING, shape.BESIDE}
+)  # what makes a model hybrid
+_LATER = {  # from the release on, beside the dense models
+    (0, 26, 0): ("InklingForCausalLM", "InklingForConditionalGeneration", "LongcatFlashNgramForCausalLM"),
+    (0, 27, 1): ("KimiK3ForConditionalGeneration",),
+    (0, 28, 0): ("DeepseekV4ForCausalLM",),
+}
+_UNSERVED = ("ngram", "suffix", "medusa")
+_FORCING = ("dspark",)
+
+
+def _names(a: Architecture) -> set[str]:
+    stated = a.field("architectures")
+    names = {str(name) for name in stated} if isinstance(stated, list) else set()
+    return names or {_CLASSES.get(shape.family(a), "")}
+
+
+def _stated(pool: Pool) -> tuple[int, ...]:
+    """What the environment of a container asks for; both where it cannot be read, none where it says nothing."""
+    for container in pool.containers:
+        fact = container.variable(_VARIABLE)
+        if fact is not None:
+            known = fact.state is FactState.KNOWN
+            return ((SECOND,) if str(fact.value).strip() not in {"0", ""} else (FIRST,)) if known else (SECOND, FIRST)
+    return ()
+
+
+def runners_of(pool: Pool, vendor: str = "NVIDIA") -> tuple[int, ...]:
+    """The runners that a pool of vLLM may get, the likeliest first."""
+    version = version_of(pool)
+    if version is not None and version < (0, 20, 0):
+        return (FIRST,)
+    if stated := _stated(pool):
+        return stated
+    if version is None:
+        return SECOND, FIRST
+    if version < (0, 22, 0):
+        return (FIRST,)
+    method = str(pool.speculative.value).lower() if speculates(pool) and pool.speculative.is_known else ""
+    if version >= (0, 26, 0) and any(word in method for word in _FORCING):
+        return (SECOND,)
+    if any(word in method for word in _UNSERVED):
+        return (FIRST,)
+    if version >= (0, 29, 0):
+        return (SECOND,) if vendor == "NVIDIA" else (SECOND, FIRST)
+    try:
+        kinds = shape.layer_kinds(pool.architecture.value)
+    except UnknownFact:
+        return FIRST, SECOND
+    names, a = _names(pool.architecture.value), pool.architecture.value
+    experts, hybrid = a.experts > 0, any(kind.mixer in _STATES for kind in kinds)
+    if version < (0, 24, 0):
+        dense = {"Qwen3ForCausalLM"} if version < (0, 23, 0) else set(_CLASSES.values())
+        return (SECOND,) if names & dense and not experts and not a.quantization else (FIRST,)
+    if version < (0, 25, 0):
+        return (SECOND,) if names & (_NAMED | set(_CLASSES.values())) else (FIRST,)
+    if version < (0, 25, 1):  # between the releases that were read
+        return (SECOND,) if names & (_NAMED | set(_CLASSES.values())) else (FIRST, SECOND)
+    named = names & (_NAMED | {name for first, more in _LATER.items() if version >= first for name in more})
+    return (SECOND,) if named or not (experts or hybrid) else (FIRST,)
