@@ -136,7 +136,9 @@ def _compare(row: Row, budget: MemoryBudget, first_stage: Estimate) -> dict[str,
     if not several:
         predicted["activation"] = (budget.activation_bytes, "peak_activation_gib")
         predicted["non_torch"] = (budget.overhead_bytes, "non_torch_gib")
-        predicted["graphs"] = (budget.graphs_bytes, "cudagraph_gib")
+        # What is set aside, where that is inside the budget and was logged, else what was captured.
+        aside = budget.graphs_inside and said.get("cudagraph_estimate_gib") is not None
+        predicted["graphs"] = (budget.graphs_bytes, "cudagraph_estimate_gib" if aside else "cudagraph_gib")
         predicted["kv_pool"] = (budget.kv_pool_bytes, "available_kv_gib")
     terms = {
         term: Compared(estimate, said[field] * GIB, _ROUNDING)

@@ -22,6 +22,7 @@ _CONTEXT = re.compile(r"decode-context-parallel-size[ =](\d+)")
 _FRACTION = re.compile(r"mem-fraction-static[ =]([\d.]+)")
 _POOL_BYTES = re.compile(r"kv-cache-memory-bytes[ =](\d+)\s*GiB")
 _SPECULATION = re.compile(r"\b(mtp|eagle|dspark|dflash|speculative)\b", re.IGNORECASE)
+_WITHOUT_TOWER = re.compile(r"language-model-only|skip-mm-profiling|no vision", re.IGNORECASE)  # what a pool has no fact for
 ONLINE = frozenset({"fp8", "bitsandbytes"})
 _ENGINES = frozenset({"vllm", "sglang", "trtllm"})
 
@@ -112,6 +113,8 @@ def _doubt(said: dict[str, Any], version: Version | None, certain: bool, named_e
         return "the layout is open"
     if not said.get("gpu_memory_utilization"):
         return "the utilization is not stated"
+    if _WITHOUT_TOWER.search(" ".join(map(str, said.get("other_flags") or ()))):
+        return "its vision tower is left out"
     parts = [
         said.get(name) for name in ("weights_gib", "peak_activation_gib", "non_torch_gib", "available_kv_gib", "gpu_total_gib")
     ]

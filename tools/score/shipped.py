@@ -10,7 +10,7 @@ _FIELDS = (
     "id", "source", "date", "engine", "engine_version", "model", "gpu", "gpu_total_gib", "n_gpus", "tp", "pp", "dp", "ep",
     "dtype", "quantization", "kv_cache_dtype", "gpu_memory_utilization", "max_model_len", "max_num_seqs",
     "max_num_batched_tokens", "enforce_eager", "block_size", "other_flags", "weights_gib", "peak_activation_gib",
-    "non_torch_gib", "cudagraph_gib",
+    "non_torch_gib", "cudagraph_gib", "cudagraph_estimate_gib",
     "available_kv_gib", "kv_tokens", "max_concurrency", "kv_needed_gib", "est_max_len", "outcome", "error_text", "confidence",
 )  # fmt: skip
 _LONGEST = 160

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 # Qwen's processors make at most 16384 tokens of an image (max_pixels of preprocessor_config.json: 2^24 at patches of 16, 12845056
 # at patches of 14), and vLLM profiles with one such image however few tokens a step has (``MultiModalBudget``).
 _TOKENS = 16384
-_FAMILIES = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma4_vision"})
+_FAMILIES = frozenset({"qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "gemma4"})
 _GATED = frozenset({"qwen2_5_vl"})
 _WITHOUT = ("--language-model-only", "--skip-mm-profiling")
 
@@ -39,7 +39,7 @@ _VIDEO, _FRAMES = 2496, 32 * 70
 
 def _patches(kind: str, merge: int, tokens: float) -> tuple[int, int]:
     """(patches, tokens of the result) of what is profiled."""
-    if kind == "gemma4_vision":
+    if kind == "gemma4":
         videos = max(1, int(tokens // _VIDEO))
         return videos * _FRAMES * 9, videos * _FRAMES
     return _TOKENS * merge**2, _TOKENS
@@ -54,7 +54,7 @@ def encoder_memory(pool: Pool, ranks: int, element_bytes: float, tokens: float) 
     1087, and 1.46 in pull request 1139. Gemma 4 of 26B at 16384 tokens 3.6 and of 31B at 8192 1.4: 3.3 and 1.7 by this.
     """
     vision = pool.architecture.value.vision or {}
-    kind = str(vision.get("model_type"))
+    kind = str(vision.get("model_type")).removesuffix("_vision")
     if kind not in _FAMILIES:
         return None
     width = int(vision.get("embed_dim") or vision.get("hidden_size") or 0)
@@ -69,4 +69,4 @@ def encoder_memory(pool: Pool, ranks: int, element_bytes: float, tokens: float) 
     out = int(vision.get("out_hidden_size") or (vision.get("hidden_size") if vision.get("embed_dim") else 0) or 0)
     kept = results * element_bytes * out * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
     low, middle, high = _profiled(pool)
-    return Estimate(0.8 * low * peak, middle * peak, 1.3 * high * peak), low * kept
+    return Estimate(0.8 * low * peak, middle * peak, 1.15 * high * peak), low * kept

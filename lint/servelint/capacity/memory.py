@@ -67,7 +67,7 @@ class MemoryBudget(NamedTuple):
 def _logged_tokens(cache: KvCache, pool: Estimate, since: bool, longest: int | None) -> Estimate:
     """Tokens of a pool as the engine logs them.
 
-    vLLM: blocks / groups × block size until 0.20.0; ``since`` 0.20.2 the concurrency at ``max_model_len`` times that length
+    vLLM: blocks / groups × block size until 0.20.0; ``since`` 0.20.1 the concurrency at ``max_model_len`` times that length
     (``get_max_concurrency_for_kv_cache_config`` in vllm/v1/core/kv_cache_utils.py; vllm-project/vllm issues 51041, 43308).
     Elsewhere: what a request of that length, or else a single token, takes.
     """
@@ -137,7 +137,7 @@ def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBud
     terms, cache = worst.terms, worst.cache
     longest = served_length(pool)
     version = version_of(pool)
-    since = version is None or version >= (0, 20, 2)
+    since = version is None or version >= (0, 20, 1)
     logged = longest or (shape.whole(pool.architecture.value, "max_position_embeddings") if since else None)
     fixed = worst.weights.plus(terms.activation).plus(terms.overhead)
     used = fixed.plus(terms.graphs) if terms.graphs_inside else fixed
