@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import PoolCase
+    from servelint.engines.versions import Version
 
 
 @rule(
@@ -131,11 +132,21 @@ def _outside(case: PoolCase) -> tuple[float, str]:
     size = _CONTEXT_SEVERAL if several else _CONTEXT_ONE_GPU
     words = f"CUDA {'and NCCL ' if several else ''}context {gib(size)} GiB"
     version = pool.version.get(None)
-    if version is not None and version < _GRAPHS_INSIDE_FROM and not pool.enforce_eager.get(False):
+    if version is not None and _graphs_outside(case, version) and not pool.enforce_eager.get(False):
         graphs = _graph_bytes(case)
         size += graphs
         words += f", CUDA graphs {gib(graphs)} GiB (not in the budget of vLLM {version})"
     return size, words
+
+
+def _graphs_outside(case: PoolCase, version: Version) -> bool:
+    """Whether nothing is set aside for graphs: before the release that began to, and under model runner 2 before 0.29."""
+    if version < _GRAPHS_INSIDE_FROM:
+        return True
+    try:
+        return not case.memory.graphs_inside
+    except UnknownFact:
+        return False
 
 
 def _graph_bytes(case: PoolCase) -> float:

@@ -161,3 +161,11 @@ def test_the_checkpoint_beside_it_has_its_size(
 
 def test_the_catalogue_is_nobodys_fault(lint: Callable[..., Report]) -> None:
     assert not of(lint(EIGHT, "--max-model-len=4096"), "DOC106")
+
+
+@pytest.mark.parametrize(("release", "found"), [("0.19.1", True), ("0.22.1", False), ("0.27.1", True), ("0.29.0", False)])
+def test_graphs_that_nothing_is_set_aside_for_need_room(lint: Callable[..., Report], release: str, found: bool) -> None:
+    """Model runner 2, which dense models get from 0.25.1 on, sets nothing aside for CUDA graphs before 0.29."""
+    args = ("--model=meta-llama/Llama-3.1-70B-Instruct", "--tensor-parallel-size=4", "--max-model-len=16384")
+    report = lint(*args, "--gpu-memory-utilization=0.98", image=f"vllm/vllm-openai:v{release}", gpus=4)
+    assert any("CUDA graphs" in str(finding.arithmetic) for finding in of(report, "MEM403")) is found
