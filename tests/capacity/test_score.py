@@ -44,6 +44,14 @@ def test_a_row_is_compared_term_by_term(tool: Any, tmp_path: Path, capsys: pytes
     assert "weights 14.99/14.99" in capsys.readouterr().out
 
 
+def test_small_pools_are_reported_apart(tool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps({**ROW, "gpu_memory_utilization": 0.3, "available_kv_gib": 6.63}), encoding="utf-8")
+    assert tool.main(["memory", str(path)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[lines.index("  of these, pools under 10 GiB") + 1].split()[0] == "kv_pool"
+
+
 def test_a_started_row_that_could_not_start_is_a_false_error(
     tool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

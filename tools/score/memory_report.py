@@ -66,7 +66,7 @@ def report(result: Score, *, every_row: bool = False) -> str:
         lines += ["", *_table(f"{regime} (complete configurations, one vote each)", result.group(regime))]
         small = _small_pools(result, regime)
         if small["kv_pool"]:
-            lines += _table("  of these, pools under 10 GiB", small)[2:]
+            lines += ["  of these, pools under 10 GiB", *_table("", small)[2:]]
     said = result.summary()["requests"]
     lengths = f"{said['bracketed']} of {said['lengths']} lengths bracketed"
     lines += ["", f"one request: {said['needs']} needs, median error {said['median_need_error']:.2%}; {lengths}"]
