@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from servelint.capacity import shape
 from servelint.capacity.activation import forward_peak, profiled_peak
 from servelint.capacity.charges import KEPT_COUNTS, non_torch, of_free_memory, sampler_bytes, unreleased
-from servelint.capacity.graphs import graph_bytes, graph_estimate, set_aside
+from servelint.capacity.graph_estimate import graph_estimate, set_aside
+from servelint.capacity.graphs import graph_bytes
 from servelint.capacity.limits import readings, served_length, speculates, step_limits, version_of
 from servelint.capacity.margins import MARGINS
 from servelint.capacity.quantization import dtype_bytes
@@ -204,7 +205,7 @@ def _vllm(
         for runner in (runners if regime.graphs_inside else (FIRST,))
     ]
     inside = regimes[0].graphs_inside and set_aside(pool, runners[0])
-    graphs = profile.estimate() if inside else graph_bytes(pool, layers, step_limits(pool, accelerator)[1])
+    graphs = profile.estimate() if inside else graph_bytes(pool, accelerator, layout, layers)
     left, pool_formula = hull([case.pool for case in cases]), "budget − weights − activations − overhead"
     pool_formula += " − graphs" if inside else ""
     if pool.kv_cache_memory_bytes.is_known:

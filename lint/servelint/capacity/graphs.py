@@ -1,69 +1,72 @@
-"""CUDA graphs: what vLLM captures, and what it sets aside for that before it sizes the KV cache."""
+"""CUDA graphs that vLLM captures: what the driver keeps of each, and the buffers that all of them share."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
-from servelint.capacity.limits import speculates, version_of
-from servelint.capacity.runners import FIRST, SECOND
+from servelint.capacity.activation import forward_peak
+from servelint.capacity.limits import speculates, step_limits, version_of
+from servelint.capacity.quantization import dtype_bytes
+from servelint.capacity.step import GIB
+from servelint.capacity.tensors import Shards, attention_dims
+from servelint.engines.versions import VLLM_V1
 from servelint.estimate import Estimate
 from servelint.facts import UnknownFact
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
-    from servelint.capacity.tensors import Shards
+    from servelint.capacity.layout import Layout
     from servelint.catalogue.accelerators import Accelerator
     from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
+    from servelint.engines.versions import Version
 
-MIB = float(1 << 20)
-GIB = float(1 << 30)
-
-# GiB a layer for the 51 default sizes: what each kind of layer launches is kept once for every size. Of dense layers; what latent
-# attention (Kimi-VL, 27 layers: 1.50 GiB at TP 1, 1.26 at TP 2) and experts (Qwen3-30B-A3B, 48: 1.41 and 1.26; Mixtral, 32: 0.93)
-# launch more.
-_GRAPH_LAYER, _GRAPH_LATENT, _GRAPH_EXPERTS = 0.018, 0.0175, 0.0035
-_DATACENTER_BLACKWELL = frozenset({(10, 0), (10, 3)})
-
-
-def graph_bytes(pool: Pool, layers: int, sequences: Estimate) -> Estimate:
-    """CUDA graphs that vLLM captures.
-
-    0.51-1.85 GiB measured on H100 for the 51 default sizes (up to 512), about 0.32 + 0.018 GiB per dense layer; they share most
-    of their memory, so few sizes take less than in proportion: 0.09-0.4 GiB for one to four sequences. gpt-oss takes more than
-    this: 1.84 GiB, of which 0.6 are tensors of its experts.
-    """
-    if pool.enforce_eager.get(False):
-        return Estimate.exact(0.0)
-    largest = min(2 * sequences.mid, 512)
-    sizes = min(largest, 256) // 8 + max(0.0, largest - 256) // 16 + 3
-    each = _GRAPH_LAYER
-    try:
-        kinds = shape.layer_kinds(pool.architecture.value)
-    except UnknownFact:
-        kinds = ()
-    if kinds:
-        each += _GRAPH_LATENT * sum(kind.mixer == shape.MLA for kind in kinds) / len(kinds)
-        each += _GRAPH_EXPERTS * sum(kind.mlp == shape.MOE for kind in kinds) / len(kinds)
-    middle = (0.32 + each * layers) * max(0.15, sizes / 51)
-    high = max(1.6 * middle, min(1.9, 1.9 * max(0.25, sizes / 51)))
-    return Estimate(0.4 * middle * GIB, middle * GIB, high * GIB)
+_MIB = float(1 << 20)
+# What the driver keeps of one layer in one graph, outside torch. 0.155-0.215 MiB of 17 dense models at TP 1 to 4 (vLLM 0.18 and
+# 0.19 on H100); experts launch more (Qwen3-30B-A3B, Mixtral 0.233-0.269), latent attention, too (Kimi-VL 0.35), and MXFP4 experts
+# in Triton most (gpt-oss-20b: memory outside torch grew by 1.19 GiB at TP 1 and 1.17 at TP 2 over 166 graphs of 24 layers).
+_LAYER, _EXPERTS, _MXFP4_EXPERTS, _LATENT = 0.185 * _MIB, 0.055 * _MIB, 0.115 * _MIB, 0.11 * _MIB
+LATENT_MIXERS = frozenset({shape.MLA, shape.WINDOW_LATENT, shape.COMPRESSED_4, shape.COMPRESSED_128})
+# From this release decoding has graphs of its own beside the piecewise ones (vllm-project/vllm pull request 25444).
+_TWO_KINDS_FROM = (0, 11, 0)
+_ESTIMATED_FROM = (0, 20, 0)  # what counts is the engine's own estimate from here on
+_FEWER_SIZES_FROM = (0, 12, 0)  # 0.11.0 has the former, 0.19 the latter; the middle is a guess within the interval
+_LARGER_FROM, _DATACENTER_BLACKWELL = (0, 28, 0), frozenset({(10, 0), (10, 3)})
+_LARGEST = 512
+_SPLITS, _HOPPER, _WIDEST_HEAD = 32, 9, 256
 
 
-def _sizes(most: float) -> int:
-    """How many batch sizes up to ``most`` are captured: 1, 2, 4, then every 8th and from 256 on every 16th."""
-    count = sum(1 for size in (1, 2, 4) if size <= most)
-    return count + int(min(most, 255) // 8) + (int((most - 256) // 16) + 1 if most >= 256 else 0)
+class Captured(NamedTuple):
+    """What is captured: sizes up to ``largest`` piecewise, and up to ``rows`` tokens of decoding in graphs of their own."""
+
+    pieces: int
+    wholes: int
+    largest: int
+    rows: int
 
 
-def captured_sizes(pool: Pool, accelerator: Accelerator, tokens: float, sequences: float) -> tuple[int, int, float]:
-    """Piecewise graphs, full graphs of decoding, and the largest batch (``_set_cudagraph_sizes`` in vllm/config/vllm.py)."""
-    version = version_of(pool)
-    modern = version is None or version >= (0, 28, 0)
-    cap = 1024 if modern and accelerator.compute_capability in _DATACENTER_BLACKWELL else 512
-    query = 1 + _drafted(pool)
-    largest = min(2 * sequences * query, cap, tokens)
-    return _sizes(largest), _sizes(min(sequences * query, largest)), largest
+def capture_sizes(largest: int, version: Version | None = None) -> int:
+    """How many batch sizes up to ``largest`` are captured: 1, 2, 4, by 8 to 256, by 16 beyond (``vllm/config/vllm.py`` of 0.19
+    ``_set_cudagraph_sizes``: 51 up to 512, 83 up to 1024); up to 512 by 8 throughout in 0.11 and before (67)."""
+    small = sum(size <= largest for size in (1, 2, 4))
+    if version is not None and version < _FEWER_SIZES_FROM and largest <= _LARGEST:
+        return small + largest // 8
+    return small + min(largest, 255) // 8 + (max(0, largest - 256) // 16 + 1 if largest >= 256 else 0)
+
+
+def largest_size(
+    architecture: Architecture, decoding: float, version: Version | None = None, capability: tuple[int, int] | None = None
+) -> int:
+    """The largest batch that is captured by default: twice the tokens of a ``decoding`` step, ``max_num_seqs`` without a draft,
+    and at most 512 (1024 on B200 and B300 from 0.28); for gpt-oss 1024 (992 in 0.11), whatever ``max_num_seqs`` is
+    (``vllm/model_executor/models/config.py`` ``GptOssForCausalLMConfig``); V0: 256 at most."""
+    if shape.family(architecture) == "gpt_oss" and (version is None or version >= _TWO_KINDS_FROM):
+        return 992 if version is not None and version < _FEWER_SIZES_FROM else 1024
+    if version is not None and version < VLLM_V1:
+        return min(int(decoding), 256)
+    recent = version is None or version >= _LARGER_FROM
+    return min(2 * int(decoding), 1024 if recent and capability in _DATACENTER_BLACKWELL else _LARGEST)
 
 
 def _drafted(pool: Pool) -> int:
@@ -77,57 +80,78 @@ def _drafted(pool: Pool) -> int:
     return int(digits) if digits else 1
 
 
-# MiB that one more graph takes, for each layer: what the driver keeps of its launches. Of the 49 start-ups of 0.19 on H100 in
-# llm-d-planner pull request 205, which log both kinds: dense 0.14-0.25 and 0.11-0.19, latent attention 0.37 and 0.30.
-_PIECE, _WHOLE, _LATENT_MORE, _EXPERTS_MORE, _STATES_MORE = 0.20, 0.16, 0.15, 0.04, 0.06
-# The first graph takes the inputs and workspaces of the largest batch: 84-224 MiB there, more with FlashInfer's (394 MiB) or a
-# model with states, whatever the batch: Qwen3.6-27B 0.36-0.47 GiB for a single one, 0.17-0.2 on two GPUs.
-_FIRST, _FIRST_OF_STATES = (60.0, 120.0, 480.0), 140.0
-# A graph whose turn it is to get a new segment of torch's allocator takes 20 MiB more, and is then taken for the usual one.
-_SEGMENT = 20.0
-_SPLITS = 32  # partial sums of FlashAttention 3, in 32 bits (flash_attn_max_num_splits_for_cuda_graph)
-_HOPPER = (9, 0)
+def captured(pool: Pool, accelerator: Accelerator, tokens: float, sequences: float) -> Captured:
+    """The default sizes for steps of ``tokens`` and ``sequences``."""
+    version = version_of(pool)
+    decoding = sequences * (1 + _drafted(pool)) if version is None or version >= _FEWER_SIZES_FROM else sequences
+    largest = min(largest_size(pool.architecture.value, decoding, version, accelerator.compute_capability), int(tokens))
+    rows = min(largest, int(decoding))
+    early = version is not None and version < _TWO_KINDS_FROM
+    return Captured(capture_sizes(largest, version), 0 if early else capture_sizes(rows, version), largest, rows)
 
 
-def _partial_sums(a: Architecture, accelerator: Accelerator, shards: Shards, rows: float) -> float:
-    """MiB of FlashAttention 3's partial results: splits × 4 bytes × rows × query width; measured to 6 MiB (same source)."""
-    if accelerator.compute_capability != _HOPPER:
-        return 0.0
-    width = a.need("kv_lora_rank") if a.is_mla else shape.head_dim(a)
-    return _SPLITS * 4 * rows * shape.heads(a) / shards.attention * width / MIB
+def _is_split(pool: Pool, accelerator: Accelerator) -> bool:
+    """Whether FlashAttention 3 attends, and splits the keys in graphs: on Hopper, in 16 bits, heads of 256 at most, not in models
+    that look ahead within images (``is_mm_prefix_lm`` in ``vllm/config/model.py``: Gemma 3). Latent attention with an FP8 cache
+    or an indexer has kernels of its own (``_get_backend_priorities`` in ``vllm/platforms/cuda.py``)."""
+    a, capability, version = pool.architecture.value, accelerator.compute_capability, version_of(pool)
+    early = version is not None and version < _TWO_KINDS_FROM
+    if capability is None or capability[0] != _HOPPER or max(dtype_bytes(pool), 1.0) != 2 or early:
+        return False
+    if a.is_mla:
+        return not shape.whole(a, "index_topk") and not str(pool.kv_cache_dtype.get("auto")).startswith("fp8")
+    return shape.family(a) not in {"gemma3", "paligemma"} and shape.head_dim(a) <= _WIDEST_HEAD
 
 
-def graph_estimate(pool: Pool, accelerator: Accelerator, shards: Shards, layers: int, step: tuple[float, float]) -> Estimate:
-    """What ``profile_cudagraph_memory`` sets aside, given (tokens, sequences) of a ``step``.
+def split_bytes(pool: Pool, accelerator: Accelerator, shards: Shards, rows: float) -> float:
+    """Buffers of FlashAttention 3 in graphs of ``rows`` tokens: 32 splits × heads of a rank × rows × width × 4 bytes
+    (``vllm/v1/attention/backends/flash_attn.py`` and ``mla/flashattn_mla.py``; ``flash_attn_max_num_splits_for_cuda_graph``);
+    0 where something else attends.
 
-    The first graph of a kind and as often the second as there are more of them: Llama-3.1-8B on H100 260 + 50 × 6 + 50 × 6 MiB.
-    Runner 2 counts all piecewise graphs instead (vllm/v1/worker/gpu/cudagraph_utils.py 0.29).
+    256 MiB for 512 rows of 32 heads of 128, halved by each doubling of TP: Llama-3.1-8B 0.91, 0.76 and 0.67 GiB of graphs at
+    TP 1, 2 and 4. gpt-oss-20b had 626 MiB in private pools at TP 1 and 318 at TP 2, of which this is 512 and 256.
+    """
+    a, widest = pool.architecture.value, 0.0
+    try:
+        kinds = shape.kind_counts(a) if _is_split(pool, accelerator) else {}
+    except UnknownFact:
+        kinds = {}
+    for kind in kinds:
+        if kind.mixer == shape.MLA:
+            widest = max(widest, shape.heads(a) / shards.attention * shape.whole(a, "kv_lora_rank"))
+        elif kind.mixer in {shape.FULL, shape.SLIDING}:
+            heads, _, _, value = attention_dims(a, kind.mixer)
+            widest = max(widest, max(1.0, heads / shards.attention) * value)
+    return _SPLITS * rows * widest * 4
+
+
+def kept_bytes(a: Architecture) -> float:
+    """What the driver keeps of one layer in one graph, on the average of the layers."""
+    try:
+        kinds = shape.layer_kinds(a)
+    except UnknownFact:
+        return _LAYER
+    experts = _MXFP4_EXPERTS if (a.quantization or {}).get("quant_method") == "mxfp4" else _EXPERTS
+    latent = sum(kind.mixer in LATENT_MIXERS for kind in kinds)
+    return _LAYER + (_LATENT * latent + experts * sum(kind.mlp == shape.MOE for kind in kinds)) / len(kinds)
+
+
+def graph_bytes(pool: Pool, accelerator: Accelerator, layout: Layout, layers: int) -> Estimate:
+    """CUDA graphs of one rank with ``layers`` layers, as the engine logs what capturing took.
+
+    ``graphs × layers × what the driver keeps + split buffers + activations of the largest size``: 0.51-1.85 GiB logged on H100
+    for the default sizes.
     """
     if pool.enforce_eager.get(False):
         return Estimate.exact(0.0)
-    a = pool.architecture.value
-    tokens, sequences = step
-    pieces, wholes, largest = captured_sizes(pool, accelerator, tokens, sequences)
-    kinds = shape.layer_kinds(a)
-    latent = sum(kind.mixer in {shape.MLA, shape.WINDOW_LATENT, shape.COMPRESSED_4, shape.COMPRESSED_128} for kind in kinds)
-    experts = sum(kind.mlp == shape.MOE for kind in kinds)
-    states = sum(kind.mixer in {shape.LINEAR, shape.MAMBA, shape.DELTA} for kind in kinds)
-    more = (_LATENT_MORE * latent + _EXPERTS_MORE * experts + _STATES_MORE * states) / len(kinds)
-    grown = 2.0 if latent and (a.number("index_n_heads", 0) or not a.is_mla) else 1.0  # indexers launch as much again
-    per = layers * ((pieces - 1) * (_PIECE + more) + (wholes - 1) * (_WHOLE + more))
-    share = 0.3 + 0.7 * min(1.0, largest / 512)
-    sums = _partial_sums(a, accelerator, shards, largest)
-    first = _FIRST[1] * share + (_FIRST_OF_STATES if states else 0.0)
-    low = _FIRST[0] * share + 0.6 * per
-    middle = max(first, sums) + per * (1 + grown) / 2
-    high = max(_FIRST[2], 1.1 * sums) + 1.3 * per * grown + _SEGMENT * (pieces - 1)
-    return Estimate(low * MIB, middle * MIB, high * MIB)
-
-
-def set_aside(pool: Pool, runner: int) -> bool:
-    """Whether an estimate for graphs is taken from the KV cache: since 0.20 by runner 1, by runner 2 since 0.29 (before, its
-    ``profile_cudagraph_memory`` gave nothing)."""
-    version = version_of(pool)
-    if version is None:
-        return True
-    return runner == FIRST or (runner == SECOND and version >= (0, 29, 0))
+    version, a = version_of(pool), pool.architecture.value
+    tokens, sequences = step_limits(pool, accelerator)
+    sizes = captured(pool, accelerator, tokens.mid, sequences.mid)
+    graphs = sizes.pieces + sizes.wholes
+    shards, element = Shards.of(layout), max(dtype_bytes(pool), 1.0)
+    shared = forward_peak(a, shards, sizes.largest, element) + split_bytes(pool, accelerator, shards, sizes.rows)
+    middle = graphs * layers * kept_bytes(a) + shared
+    if version is not None and _TWO_KINDS_FROM <= version < _ESTIMATED_FROM and accelerator.compute_capability == (_HOPPER, 0):
+        return Estimate(0.65 * middle, middle, 1.5 * middle)  # 44 measured configurations: 0.76 to 1.15 of the middle
+    few = max(0.25, graphs / 102)  # of the 51 default sizes of either kind, for which 1.9 GiB is the most that was seen
+    return Estimate(0.4 * middle, middle, max(1.6 * middle, min(1.9 * GIB, 1.9 * GIB * few)))
