@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.engines.versions import VLLM_V1
 from servelint.facts import UnknownFact
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
@@ -31,8 +32,12 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
 
     Whether the memory that a stated `--gpu-memory-utilization` of 0.93 and more leaves free covers what vLLM does not
     count against its budget: the CUDA and NCCL context from before its first measurement and, in releases before 0.20,
-    CUDA graphs. Where the GPU is not known the share is only judged if it leaves too little on every NVIDIA GPU before
-    Blackwell, or on every one there is: 5 % are plenty on a GPU of 192 GB, and too little on one of 24 GB.
+    CUDA graphs and one tensor of 32-bit logits (`--max-num-seqs` × vocabulary × 4 bytes). The sampler is warmed up after
+    the graphs are captured, with several such tensors; what profiling reserved inside the budget is there for them, but
+    PyTorch's allocator keeps some of it in pieces and does not join them, so that one must fit outside.
+
+    Where the GPU is not known the share is only judged if it leaves too little on every NVIDIA GPU before Blackwell, or on
+    every one there is: 5 % are plenty on a GPU of 192 GB, and too little on one of 24 GB.
 
     ## Why it matters
 
@@ -42,18 +47,22 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
 
     ## How to fix
 
-    0.90 to 0.92; the finding names a value that leaves enough. If the KV cache is then too small, lower `--max-model-len`
-    or `--max-num-seqs` first.
+    0.90 to 0.92; the finding names a value that leaves enough. A smaller `--max-num-seqs` needs fewer graphs and smaller
+    logits. If the KV cache is then too small, lower `--max-model-len` or `--max-num-seqs` first.
 
     ## Certainty
 
-    Heuristic: from measured start-ups on H100 (context 0.5 GiB with one GPU, 1.5 with several; graphs 0.5 to 1.9 GiB), not
-    from the engine's arithmetic.
+    Heuristic: from measured start-ups on H100 (context 0.5 GiB with one GPU, 1.5 with several, 2.0 with several and experts,
+    whose group has a communicator of its own; graphs 0.5 to 1.9 GiB), not from the engine's arithmetic. How much the
+    allocator keeps in pieces is not known beforehand: 0.3 to 2.4 GiB in eleven logs. gpt-oss-20b failed at 0.95 on two H100,
+    which this finds, and on one, where it kept 2.0 GiB, which this does not.
 
     ## References
 
     - [vllm#19186](https://github.com/vllm-project/vllm/issues/19186), [vllm#57475](https://github.com/vllm-project/vllm/issues/57475),
       [vllm#15598](https://github.com/vllm-project/vllm/issues/15598)
+    - Logs of vLLM 0.19: [llm-d-planner#205](https://github.com/llm-d-incubation/llm-d-planner/pull/205)
+    - vLLM, `vllm/v1/worker/gpu_worker.py`, `compile_or_warm_up_model`
     """
     pool = case.pool
     fact = pool.gpu_memory_utilization
@@ -121,6 +130,10 @@ _USUAL = 0.9
 _SUSPECT = 0.93
 # Measured on H100, vLLM 0.11 to 0.19: memory in use before the engine's first measurement, and CUDA graphs.
 _CONTEXT_ONE_GPU, _CONTEXT_SEVERAL, _GRAPHS = 0.5 * GIB, 1.5 * GIB, 1.0 * GIB
+# The communicator of the expert group, which in 0.19 only models with experts have (`initialize_model_parallel` in
+# vllm/distributed/parallel_state.py): 2.01 GiB before the first measurement of Mixtral, Kimi-VL and gpt-oss at TP 2, 1.53 of
+# dense models.
+_EXPERT_GROUP = 0.5 * GIB
 # Graphs count against the budget by default from the first release of which that is known.
 _GRAPHS_INSIDE_FROM = (0, 20, 2)
 
@@ -130,12 +143,19 @@ def _outside(case: PoolCase) -> tuple[float, str]:
     pool = case.pool
     several = pool.tensor.get(1) * pool.pipeline.get(1) > 1 or pool.expert.get(1) > 1
     size = _CONTEXT_SEVERAL if several else _CONTEXT_ONE_GPU
+    if several and pool.architecture.is_known and pool.architecture.value.experts:
+        size += _EXPERT_GROUP
     words = f"CUDA {'and NCCL ' if several else ''}context {gib(size)} GiB"
     version = pool.version.get(None)
     if version is not None and _graphs_outside(case, version) and not pool.enforce_eager.get(False):
         graphs = _graph_bytes(case)
         size += graphs
         words += f", CUDA graphs {gib(graphs)} GiB (not in the budget of vLLM {version})"
+    if version is not None and VLLM_V1 <= version < _GRAPHS_INSIDE_FROM:
+        rows, vocabulary = _logits(case)
+        if rows * vocabulary:
+            size += 4 * rows * vocabulary
+            words += f", logits of the sampler's warm-up {rows} × {vocabulary} × 4 bytes = {gib(4 * rows * vocabulary)} GiB"
     return size, words
 
 
@@ -147,6 +167,15 @@ def _graphs_outside(case: PoolCase, version: Version) -> bool:
         return not case.memory.graphs_inside
     except UnknownFact:
         return False
+
+
+def _logits(case: PoolCase) -> tuple[int, int]:
+    """Rows and columns of the logits with which the sampler is warmed up; zeros where they are not known."""
+    pool = case.pool
+    rows, vocabulary = pool.max_num_seqs.get(0), 0
+    if pool.architecture.is_known:
+        vocabulary = pool.architecture.value.number("vocab_size", 0)
+    return min(rows, pool.max_num_batched_tokens.get(rows)), int(vocabulary)
 
 
 def _graph_bytes(case: PoolCase) -> float:

@@ -191,6 +191,25 @@ def test_what_is_left_outside_the_budget_decides(
     assert bool(of(report, "MEM403")) is found
 
 
+@pytest.mark.parametrize(
+    ("image", "gpus", "more", "found"),
+    [
+        ("v0.19.0", 2, (), True),  # logged: out of memory while the sampler was warmed up
+        ("v0.19.0", 2, ("--max-num-seqs=256",), False),
+        ("v0.19.0", 2, ("--enforce-eager",), False),
+        ("v0.19.0", 1, (), False),  # without a second GPU there are no communicators
+        ("v0.22.1", 2, (), False),  # graphs are inside the budget
+    ],
+)
+def test_the_warm_up_of_the_sampler_needs_room(
+    lint: Callable[..., Report], image: str, gpus: int, more: tuple[str, ...], found: bool
+) -> None:
+    args = ("--model=openai/gpt-oss-20b", f"--tensor-parallel-size={gpus}", "--gpu-memory-utilization=0.95", *more)
+    said = of(lint(*args, image=f"vllm/vllm-openai:{image}", gpus=gpus), "MEM403")
+    assert bool(said) is found
+    assert not found or "1024 × 201088 × 4 bytes = 0.77 GiB" in said[0].arithmetic[0]
+
+
 @pytest.mark.parametrize(("utilization", "asked"), [("0.92", False), ("0.95", True)])
 def test_without_a_gpu_a_high_utilization_is_not_checked(lint: Callable[..., Report], utilization: str, asked: bool) -> None:
     """A share says nothing without the memory it is a share of: 5 % of a B300 are 13 GiB, more than any release needs."""

@@ -20,8 +20,8 @@ GIB = float(1 << 30)
 
 # MiB a layer and graph that layers with states take beside what others do.
 _STATES_MORE = 0.06
-# The first graph takes the inputs and workspaces of the largest batch: 84-224 MiB on H100 (vLLM 0.19), more with FlashInfer's (394 MiB) or a
-# model with states, whatever the batch: Qwen3.6-27B 0.36-0.47 GiB for a single one, 0.17-0.2 on two GPUs.
+# The first graph takes the inputs and workspaces of the largest batch: 84-224 MiB on H100 (vLLM 0.19), more with FlashInfer's
+# (394 MiB) or a model with states, whatever the batch: Qwen3.6-27B 0.36-0.47 GiB for a single one, 0.17-0.2 on two GPUs.
 _FIRST, _FIRST_OF_STATES = (60.0, 120.0, 480.0), 140.0
 # A graph whose turn it is to get a new segment of torch's allocator takes 20 MiB more, and is then taken for the usual one.
 _SEGMENT = 20.0
