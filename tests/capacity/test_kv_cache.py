@@ -39,6 +39,21 @@ def test_bytes_per_token(pool: Callable[..., Pool], model: str, tensor: int, per
     assert cache_of(pool(architecture=model), Layout("vllm", tensor=tensor)).bytes_per_token == per_token
 
 
+@pytest.mark.parametrize(
+    ("version", "per_token"),
+    [
+        ("0.5.0", 2 * 16 * 256 * 2 * 60),  # keys and values of every head, padded
+        ("0.6.0", 2 * 16 * 256 * 2 * 60),
+        ("0.7.0", 2 * 16 * (128 + 64) * 2 * 60),
+        ("0.7.1", (512 + 64) * 2 * 60),
+        ("0.19.0", (512 + 64) * 2 * 60),
+    ],
+)
+def test_latent_attention_without_a_backend_kept_every_head(pool: Callable[..., Pool], version: str, per_token: int) -> None:
+    made = pool(architecture="deepseek-ai/DeepSeek-Coder-V2-Instruct", version=version)
+    assert cache_of(made, Layout("vllm", tensor=8)).bytes_per_token == per_token
+
+
 def test_dtype_of_the_cache(pool: Callable[..., Pool]) -> None:
     model = "meta-llama/Llama-3.1-8B-Instruct"
     assert cache_of(pool(architecture=model, kv_cache_dtype="fp8")).bytes_per_token == 65536

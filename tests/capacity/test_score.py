@@ -44,6 +44,14 @@ def test_a_row_is_compared_term_by_term(tool: Any, tmp_path: Path, capsys: pytes
     assert "weights 14.99/14.99" in capsys.readouterr().out
 
 
+def test_a_number_before_the_device_is_no_part_of_its_name(tool: Any) -> None:
+    from tools.score.rows import read
+
+    (row,) = read(json.dumps({**ROW, "gpu": "8x H100 (thread)", "gpu_total_gib": None}))
+    assert row.accelerator is not None
+    assert "H100" in row.accelerator.name
+
+
 def test_small_pools_are_reported_apart(tool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "rows.jsonl"
     path.write_text(json.dumps({**ROW, "gpu_memory_utilization": 0.3, "available_kv_gib": 6.63}), encoding="utf-8")

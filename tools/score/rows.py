@@ -21,6 +21,7 @@ _ORIGIN = Origin(OriginKind.FILE, "measured start-up")
 _CONTEXT = re.compile(r"decode-context-parallel-size[ =](\d+)")
 _FRACTION = re.compile(r"mem-fraction-static[ =]([\d.]+)")
 _POOL_BYTES = re.compile(r"kv-cache-memory-bytes[ =](\d+)\s*GiB")
+_COUNTED = re.compile(r"^\d+\s*x\s+")
 _SPECULATION = re.compile(r"\b(mtp|eagle|dspark|dflash|speculative)\b", re.IGNORECASE)
 _WITHOUT_TOWER = re.compile(r"language-model-only|skip-mm-profiling|no vision", re.IGNORECASE)  # what a pool has no fact for
 ONLINE = frozenset({"fp8", "bitsandbytes"})
@@ -79,7 +80,7 @@ def _architecture(name: str) -> tuple[Architecture | None, bool]:
 
 def _accelerator(said: dict[str, Any]) -> tuple[Accelerator | None, bool]:
     """The device and whether it is certain which one it was."""
-    name = str(said.get("gpu") or "").replace("NVIDIA ", "").replace("GeForce ", "").split(" (")[0]
+    name = _COUNTED.sub("", str(said.get("gpu") or "")).replace("NVIDIA ", "").replace("GeForce ", "").split(" (")[0]
     found = accelerators.find_all(name) if name else ()
     total = said.get("gpu_total_gib")
     if not found and total:

@@ -6,7 +6,7 @@ from math import ceil
 from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
-from servelint.capacity.limits import speculates
+from servelint.capacity.limits import speculates, version_of
 from servelint.capacity.quantization import dtype_bytes
 from servelint.facts import FactState, UnknownFact
 from servelint.records import NamedTuple
@@ -197,6 +197,18 @@ def _paged(specs: Sequence[tuple[_Spec, int]], block: int, grouping: float) -> t
     return tuple(groups)
 
 
+_LATENT_FROM, _PADDED_UNTIL = (0, 7, 1), (0, 6, 0)
+
+
+def _before_latent(a: Architecture, layout: Layout, version: Version | None, element: float) -> tuple[_Spec, ...] | None:
+    """What a layer of latent attention kept in releases of vLLM without a backend for it: keys and values of every head, each as
+    wide as a query head, padded to 256 in the first of them (``ModelConfig.get_head_size`` of 0.6.0, 0.7.0 and 0.7.1)."""
+    if layout.engine != "vllm" or version is None or version >= _LATENT_FROM:
+        return None
+    width = 256 if version <= _PADDED_UNTIL else a.need("qk_nope_head_dim") + a.need("qk_rope_head_dim")
+    return (_Spec(shape.MLA, tensors.kv_heads_per_rank(shape.heads(a), layout.attention_tensor) * 2 * width * element),)
+
+
 def _hybrid_manager(version: Version | None) -> bool:
     """Sliding layers keep only their window since vLLM 0.10; before, every layer kept every token."""
     return version is None or (version.major, version.minor) >= (0, 10)
@@ -240,6 +252,8 @@ def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_fligh
         return compressed_cache(pool, layout, cached, in_flight, element < plain)
     own = max(1, len(cached) - shape.whole(a, "num_kv_shared_layers"))  # the last layers of some models reuse others' cache
     of = {mixer: _specs(a, mixer, layout, element, plain) for mixer in dict.fromkeys(cached[:own])}
+    if shape.MLA in of:
+        of[shape.MLA] = _before_latent(a, layout, version_of(pool), element) or of[shape.MLA]
     counts: dict[_Spec, int] = {}
     for mixer in cached[:own]:
         for spec in of[mixer]:
@@ -255,7 +269,7 @@ def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_fligh
     per_token = sum(spec.token_bytes * count for spec, count in counts.items())
     specs = list(counts.items())
     if layout.engine == "vllm" and specs:
-        version = pool.version.value if pool.version.is_known else None
+        version = version_of(pool)
         if not _hybrid_manager(version) and any(s.window for s, _ in specs) and any(not s.window for s, _ in specs):
             merged: dict[_Spec, int] = {}
             for spec, n in specs:
