@@ -112,6 +112,9 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
     GPUs that would serve them well at the lengths people use. SGLang and TensorRT-LLM start, and refuse every request that
     is longer than the cache.
 
+    vLLM 0.14 to 0.16 hold the cache of the whole model against the memory of one GPU, although with pipeline stages each
+    keeps that of its own layers only, and refuse lengths that would fit.
+
     ## How to fix
 
     State a `--max-model-len` that fits; the finding names the largest that surely does. Or spread the model over more
@@ -127,17 +130,25 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
     ## References
 
     - vLLM, `vllm/v1/core/kv_cache_utils.py`, `check_enough_kv_cache_memory`
-    - [vllm#2418](https://github.com/vllm-project/vllm/issues/2418), [vllm#10517](https://github.com/vllm-project/vllm/issues/10517)
+    - [vllm#2418](https://github.com/vllm-project/vllm/issues/2418), [vllm#10517](https://github.com/vllm-project/vllm/issues/10517),
+      [vllm#32105](https://github.com/vllm-project/vllm/issues/32105)
     """
     pool, memory = case.pool, gpu_memory(case)
     if memory is None or _failure(case, memory, 0.0) is not None:
         return  # there is no KV cache at all: MEM401
+    from servelint.capacity.memory import as_checked  # lazy: loaded where memory was estimated
+
     accepted = accepted_length(pool)
     length = accepted.tokens
+    own, memory = memory.request_bytes(length), as_checked(pool, case.layout, memory)
     needed = memory.request_bytes(length)
     failure = _failure(case, memory, needed)
     if failure is None:
         return
+    held: tuple[str, ...] = ()
+    if needed > own:
+        version = f"vLLM {pool.version.value}"
+        held = (f"{version} holds the cache of all stages against one GPU's memory; its own layers need {gib(own)} GiB",)
     severity, certainty = failure
     if not accepted.certain or pool.engine.get("") in _SHORTENING:
         severity = Severity.WARNING
@@ -148,13 +159,18 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
     if fitting:
         title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"
         proposals.append(Proposal(title, False, stated(case, "max_model_len", fitting)))
-    if (more := _more_tensor(case, 1, length)) is not None:
+    if not held and (more := _more_tensor(case, 1, length)) is not None:
         proposals.append(more)
     yield Verdict(
         place,
         f"one sequence needs {gib(needed)} GiB of KV cache per GPU; {gib(memory.kv_pool_bytes.mid)} GiB is there",
-        arithmetic=(_request(memory, length, needed) + source, budget(case, memory)),
-        related=related(place, (pool.model, f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU")),
+        arithmetic=(_request(memory, length, needed) + source, *held, budget(case, memory)),
+        related=related(
+            place,
+            (pool.model, f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU"),
+            *(((pool.version, f"vLLM {pool.version.value}"),) if held else ()),
+        ),
+        help=("vLLM 0.17 checks each GPU's own layers",) if held else (),
         proposals=tuple(proposals),
         severity=severity,
         certainty=certainty,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings, strategies as st
 
 from servelint.capacity.layout import Layout, layout_of
 from servelint.capacity.limits import speculates
-from servelint.capacity.memory import memory_of, need_of
+from servelint.capacity.memory import as_checked, memory_of, need_of
 from servelint.capacity.regimes import REGIMES, default_limits, regimes_of
 from servelint.engines.versions import Version
 from servelint.estimate import Estimate
@@ -249,3 +249,27 @@ def test_no_speculation_by_default_is_no_speculation(state: str, expected: bool)
 def test_speculation_that_cannot_be_read_may_be_on() -> None:
     unread = Fact.unknown("limits.speculative_config", "$SPEC is not set")
     assert speculates(SimpleNamespace(speculative=unread)) is True
+
+
+@pytest.mark.parametrize(
+    ("version", "stages", "whole"),
+    [
+        ("0.13.0", 8, False),
+        ("0.14.1", 8, True),
+        ("0.16.0", 8, True),
+        ("0.17.0", 8, False),
+        ("0.15.1", 1, False),
+        (None, 8, False),
+    ],
+)
+def test_some_releases_hold_every_stage_against_one_rank(
+    pool: Callable[..., Pool], h100: Accelerator, version: str | None, stages: int, whole: bool
+) -> None:
+    """Logged by 0.15: 71.16 GiB for 202752 tokens of GLM-4.7 over eight stages (vllm-project/vllm issue 32105)."""
+    facts = {"version": version} if version else {}
+    made = pool(architecture="zai-org/GLM-4.7-FP8", pipeline=stages, max_model_len=202752, **facts)
+    budget = memory_of(made, h100, layout_of(made))
+    checked = as_checked(made, layout_of(made), budget)
+    need = checked.request_bytes(202752)
+    assert (need == pytest.approx(71.16 * GIB, rel=0.001)) is (whole or stages == 1)
+    assert (checked is budget) is not whole

@@ -102,6 +102,22 @@ def in_flight_tokens(pool: Pool, layout: Layout, step: int) -> int:
     return step if version is not None and version < (0, 27, 0) else step * (layout.pipeline + 1)
 
 
+_WHOLE_MODEL_SINCE, _WHOLE_MODEL_UNTIL = (0, 14, 0), (0, 17, 0)
+
+
+def as_checked(pool: Pool, layout: Layout, budget: MemoryBudget) -> MemoryBudget:
+    """``budget`` with the cache that vLLM holds against one rank's memory when it starts: that of the rank's own layers, but of
+    the whole model's in 0.14 to 0.16 (``get_kv_cache_configs`` in ``vllm/v1/core/kv_cache_utils.py``; vllm-project/vllm issue
+    32105, mended by pull request 33698: 0.13.0 and 0.17.0 check each rank's own, 0.14.1 and 0.16.0 do not)."""
+    version = version_of(pool)
+    if layout.engine != "vllm" or layout.pipeline == 1 or version is None:
+        return budget
+    if not _WHOLE_MODEL_SINCE <= version < _WHOLE_MODEL_UNTIL:
+        return budget
+    whole = kv_cache_of(pool, layout, shape.layer_kinds(pool.architecture.value), budget.cache.in_flight, last=True)
+    return budget._replace(cache=whole, kv_bytes_per_token=whole.bytes_per_token)
+
+
 def _stages(pool: Pool, accelerator: Accelerator, layout: Layout, weights: Weights) -> list[_Stage]:
     kinds = shape.layer_kinds(pool.architecture.value)
     device = device_bytes(accelerator)
