@@ -52,6 +52,13 @@ def _is_read(case: PoolCase) -> bool:
     return architecture.quantization is None or not (architecture.quantization_inferred or architecture.by_name)
 
 
+def _is_of_unknown_tool(case: PoolCase) -> bool:
+    """How the weights are stored is inferred, but not which method reads them: zai-org/GLM-4.7-FP8, whose entry in the catalogue
+    says FP8 and no more, ran on A100 in vLLM 0.15 (vllm-project/vllm issue 32105)."""
+    config = case.architecture.quantization if case.pool.architecture.is_known else None
+    return config is not None and not config.get("quant_method") and case.architecture.quantization_inferred
+
+
 def _scheme(config: Mapping[str, object]) -> str:
     """The scheme of a compressed-tensors checkpoint that decides on which GPUs it runs at all: the weight-only one is taken
     where the other is not supported."""
@@ -101,7 +108,7 @@ def quant_min_capability(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     method = _method(case)
-    if not method:
+    if not method or _is_of_unknown_tool(case):
         return
     if method in _OTHER_MAKERS and pool.gpu_resource.startswith(("nvidia.com/", "amd.com/")):
         place = place_of(pool, pool.quantization)

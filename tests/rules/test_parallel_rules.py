@@ -132,6 +132,13 @@ def test_the_least_gpu_of_a_method_by_release(lint: Lint, selector: str, image: 
     assert bool(found(report, "HWQ502")) is said
 
 
+def test_a_checkpoint_whose_tool_is_not_known_is_not_refused(lint: Lint) -> None:
+    """ModelOpt's method needs 8.9 in 0.15, others that read FP8 do not; GLM-4.7-FP8 was served on eight A100."""
+    arguments = ("--model=zai-org/GLM-4.7-FP8", "--pipeline-parallel-size=8")
+    report = lint(*arguments, gpus=8, selector="nvidia.com/gpu.product: NVIDIA-A100-SXM4-80GB", image="vllm/vllm-openai:v0.15.0")
+    assert not found(report, "HWQ502")
+
+
 @pytest.mark.parametrize(("decode", "said"), [(1, False), (2, False), (4, True)])
 def test_context_ranks_are_the_copies_of_a_kv_head(lint: Lint, decode: int, said: bool) -> None:
     """Llama-3.2-1B has 32 heads and 8 KV heads: on 16 ranks each of these is there twice."""
