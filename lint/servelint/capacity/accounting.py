@@ -192,6 +192,10 @@ def _vllm(
     logged start-ups of 0.19)."""
     version = version_of(pool)
     regimes = regimes_of(version)
+    if pool.containers:
+        from servelint.capacity.extras import stated_sampler  # lazily: only of what a container runs
+
+        regimes = tuple(stated_sampler(pool, regime) for regime in regimes)
     runners = runners_of(pool, accelerator.vendor)
     extra = _extra(pool, layout, max(dtype_bytes(pool), 1.0))
     plain_case = extra is None and not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1

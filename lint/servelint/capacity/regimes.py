@@ -2,8 +2,10 @@
 
 Boundaries are half-open ranges of released sources that were read; a version between two of them may follow either, and both
 then count. Figures of 0.10-0.19 are the middles of start-up logs (llm-d-planner pull request 205 and its table for 0.11); where
-no log was at hand the interval is the worst case of the code. Before 0.17 the sampler sorted the logits where top-k or top-p were
-to be applied (36.4 bytes a logit) and where not it did not (12.95, as later releases always do).
+no log was at hand the interval is the worst case of the code. Before 0.17 PyTorch's sampler sorted the logits for top-k and
+top-p, which profiling always applies (36.4 bytes a logit). FlashInfer's, which 0.11.0 takes where it can be imported and later
+releases where ``VLLM_USE_FLASHINFER_SAMPLER`` asks for it, does not (12.95, as Triton's from 0.17 on): of one image 2.49 and 4.00
+GiB were left for the KV cache without and with it (flashinfer-ai/flashinfer issue 1180).
 """
 
 from __future__ import annotations
