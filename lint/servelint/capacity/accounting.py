@@ -246,29 +246,38 @@ def _sglang(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
 
     Without a fraction SGLang works one out of the device, the ranks and the chunk of a prefill (``sglang_fraction``).
     """
-    from servelint.capacity.sglang_fraction import automatic_fraction  # lazily: only of SGLang's pools
+    from servelint.capacity import sglang_pool  # lazily: only of SGLang's pools, as the fraction
+    from servelint.capacity.sglang_fraction import automatic_fraction
 
     stated = readings(pool.gpu_memory_utilization)
     automatic = automatic_fraction(pool, layout, device)
-    budget = _share(device, stated) if stated else Estimate(*(d * s for d, s in zip(device, automatic, strict=True)))
-    # Gone before the weights load: 1.9 GiB of an H200 at TP8 (SemiAnalysisAI/InferenceX issue 2128), 2.1 of an H100 at TP4
-    # (vllm-project/vllm issue 21348).
-    overhead = _gib(0.6, 1.9, 3.0) if layout.world_size > 1 else _gib(0.2, 0.5, 1.2)
+    share = Estimate.spanning(*map(float, stated)) if stated else automatic
+    kept = sglang_pool.kept_share(pool, accelerator, layout)
+    share = Estimate(*(s * k for s, k in zip(share, kept, strict=True)))
+    budget = Estimate(*(d * s for d, s in zip(device, share, strict=True)))
+    before = sglang_pool.before_loading(accelerator, layout)
+    overhead = Estimate(*(c * s for c, s in zip(before, share, strict=True))).plus(sglang_pool.kept_for_images(pool))
+    left = budget.minus(weights).minus(overhead)
     fraction = ", ".join(map(str, stated)) if stated else f"{automatic.mid:.2f}, automatic"
+    if kept.mid < 1:
+        fraction += f", of which SGLang takes {kept.mid:g}"
     return Terms(
         budget=budget,
         activation=_forward(pool, accelerator, layout),
         overhead=overhead,
-        graphs=_gib(0.3, 1.5, 4.0),
-        pool=budget.minus(weights).minus(overhead),
+        # 0.1 GiB for few sizes to 1.9 for 160 requests and more; 2.8 more of prefills (0.5.19).
+        graphs=Estimate.exact(0.0) if pool.enforce_eager.get(False) else _gib(0.05, 1.5, 4.0),
+        pool=sglang_pool.laid_out(pool, left),
         regime="SGLang",
-        formulas=("mem_fraction_static × device", "one step, outside the static pool", "budget − weights − context"),
+        formulas=("mem_fraction_static × device", "one step, outside the static pool", "budget − weights − fraction × context"),
         inputs=(f"fraction {fraction}",),
     )
 
 
 def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
-    """``free_gpu_memory_fraction`` (0.9) of what weights and activations leave free is the KV pool (``KvCacheConfig``)."""
+    """``free_gpu_memory_fraction`` (0.9) of what weights and a step at its peak leave free is the KV pool: the PyTorch backend
+    runs steps with a small cache first, ``(total − peak + small cache) × fraction`` (``_torch/pyexecutor/_util.py``
+    ``KvCacheCreator``, 0.17 to 1.2), the peak with what is outside torch. 68.7 GiB for Qwen3's 0.6B on H100 with 1.2.1."""
     stated = readings(pool.gpu_memory_utilization)
     share = Estimate.spanning(*map(float, stated or (0.9,)))
     activation, overhead = _forward(pool, accelerator, layout), _gib(0.4, 1.5, 4.0)
@@ -291,23 +300,26 @@ def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
 def _plain(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
     """An engine of which nothing is known but physics: weights, KV cache, one step's activations, a small overhead.
 
-    The budget is the stated utilization of the memory, or all of it. TGI keeps a margin of that share: TGI_WIGGLE_ROOM, 0.90
-    or 0.95 by release (server/text_generation_server/models/globals.py).
+    The budget is the stated utilization of the memory, or all of it.
     """
     shares = readings(pool.gpu_memory_utilization) or (1.0,)
-    if layout.engine == "tgi":
-        shares = tuple(share * margin for share in shares for margin in (0.95, 0.85, 1.0))
     budget = _share(device, shares)
     activation = _forward(pool, accelerator, layout)
     overhead = _gib(0.1, 0.6, 2.5) if layout.world_size > 1 else _gib(0.1, 0.4, 1.0)
+    left, formula = budget.minus(weights).minus(activation).minus(overhead), "budget − weights − activations − overhead"
+    if layout.engine == "tgi":
+        from servelint.capacity.tgi_pool import accounted  # lazily: only of TGI's pools
+
+        terms = accounted(pool, device, weights, activation, overhead, max(dtype_bytes(pool), 1.0))
+        budget, activation, left, formula = terms.budget, terms.activation, terms.left, terms.formula
     return Terms(
         budget=budget,
         activation=activation,
         overhead=overhead,
         graphs=Estimate.exact(0.0),
-        pool=budget.minus(weights).minus(activation).minus(overhead),
+        pool=left,
         regime=layout.engine,
-        formulas=("utilization × memory", "widest layer of one step", "budget − weights − activations − overhead"),
+        formulas=("utilization × memory", "widest layer of one step", formula),
         inputs=(f"utilization {shares[0]}",),
     )
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
-from servelint.capacity.limits import speculates
+from servelint.capacity.limits import speculates, version_of
 from servelint.facts import UnknownFact
 from servelint.records import NamedTuple
 
@@ -35,8 +35,15 @@ class Draft(NamedTuple):
 
 
 def draft_of(pool: Pool) -> Draft | None:
-    """What the pool speculates with; None where it does not, or without weights. The architecture must be known."""
+    """What the pool speculates with; None where it does not, or without weights. The architecture must be known.
+
+    SGLang before 0.5.14 loaded drafts after it had sized its static pool, which they have no part in (``maybe_init_draft_worker``
+    in ``managers/scheduler.py``): none of them is told.
+    """
     if not speculates(pool):
+        return None
+    version = version_of(pool)
+    if pool.engine.get("") == "sglang" and version is not None and version < (0, 5, 14):
         return None
     text = str(pool.speculative.value) if pool.speculative.is_known else ""
     method, named = text.lower(), ""

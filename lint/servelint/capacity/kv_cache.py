@@ -266,8 +266,13 @@ def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_fligh
         else f"{n} {spec.mixer} states of {spec.state_bytes:.0f} B"
         for spec, n in counts.items()
     )
-    per_token = sum(spec.token_bytes * count for spec, count in counts.items())
     specs = list(counts.items())
+    if layout.engine == "sglang" and any(spec.window for spec in counts):
+        from servelint.capacity.sglang_pool import windowed_share  # lazily: only of SGLang's pools
+
+        share = windowed_share(pool, a)  # it does not let go of what is out of the window as far as its pools' sizes go
+        specs = [(s._replace(token_bytes=s.token_bytes * share, window=0) if s.window else s, n) for s, n in specs]
+    per_token = sum(spec.token_bytes * count for spec, count in specs)
     if layout.engine == "vllm" and specs:
         version = version_of(pool)
         if not _hybrid_manager(version) and any(s.window for s, _ in specs) and any(not s.window for s, _ in specs):

@@ -160,9 +160,14 @@ def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBud
     context = workload_tokens(pool)
     if context is not None and pool.concurrency.is_known:
         used = used.plus(ceil(pool.concurrency.value / layout.attention_ranks) * cache.request_bytes(context))
+    tokens = _logged_tokens(cache, terms.pool, since, logged)
+    if layout.engine == "sglang":
+        from servelint.capacity.sglang_pool import logged_tokens  # lazily: only of SGLang's pools
+
+        tokens = logged_tokens(pool, cache, terms.pool)
     budget = MemoryBudget(
         device_bytes(accelerator), terms.budget, worst.weights, terms.activation, terms.overhead, terms.graphs,
-        terms.graphs_inside, terms.pool, cache.bytes_per_token, _logged_tokens(cache, terms.pool, since, logged), used,
+        terms.graphs_inside, terms.pool, cache.bytes_per_token, tokens, used,
         terms.calibrated,
         worst.number, layout.attention_ranks, cache, (),
     )  # fmt: skip

@@ -326,13 +326,15 @@ _ONLINE = {
 
 def _experts_in_four_bits(pool: Pool) -> Scheme:
     """MXFP4 beside fp8. Up to 0.5.15 SGLang's Marlin path, Hopper's, kept the checkpoint's scales in 32 bits beside those it
-    made of them (``mxfp4_marlin_moe.py``; 0.5.16 ``marlin_utils_fp4.py`` lets go of the stale ones)."""
+    made of them (``mxfp4_marlin_moe.py``; 0.5.16 ``marlin_utils_fp4.py`` lets go of the stale ones). So do the images built for
+    the model before a release knew it: 125.65 GiB of V4-Pro on an H200 at TP 8 (SemiAnalysisAI/InferenceX issue 2128)."""
     version = version_of(pool)
     if pool.engine.get("") != "sglang" or (version is not None and version >= (0, 5, 16)):
         return MXFP4._replace(padding=0)
     once, both = 0.5 + 1 / 32, 0.5 + (1 + 4) / 32
     hopper = pool.accelerator.is_known and pool.accelerator.value.compute_capability == (9, 0)
-    return Scheme(MXFP4.label, Estimate(once, both if hopper and version is not None else once, both))
+    early = version is not None or any(":deepseek-v4" in str(c.image.get("")) for c in pool.containers)
+    return Scheme(MXFP4.label, Estimate(once, both if hopper and early else once, both))
 
 
 # Who publishes checkpoints in 8 bits by one recipe: every linear layer but the head. 12 of theirs in llm-d-planner pull request

@@ -175,7 +175,9 @@ def _draft(pool: Pool, a: Architecture, rank: _Rank, shards: Shards, engine: str
         recent = rank.version is not None and rank.version >= _SHARES_WITH_DRAFT
         if engine == "vllm" and recent and pool.pipeline.get(1) == 1:
             vocabulary = 0.0
-        return Estimate(total.low, total.mid, total.high + 2 * vocabulary)  # its table and head, where it does not share them
+        # Its table and head, where it does not share them. SGLang does, but lets go of its own after the pool is sized: 5.53 GiB of
+        # Qwen3.6-27B's, of which 0.8 are the layer.
+        return Estimate(total.low, total.mid + (2 * vocabulary if engine == "sglang" else 0.0), total.high + 2 * vocabulary)
     if draft.model is not None:
         plain = _Rank(None, rank.plain, engine)
         one = _stage_bytes(plain, draft.model, list(enumerate(shape.layer_kinds(draft.model))), shards)
@@ -195,6 +197,9 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
     engine = layout.engine
     rank = _Rank(quantization_of(pool, a), plain, engine, version_of(pool))
     shards = tensors.Shards.of(layout)
+    # With SGLang's data-parallel attention each of its ranks has the whole table (``enable_tp=not is_dp_attention_enabled()``).
+    whole = engine == "sglang" and layout.attention_data > 1
+    cut = shards._replace(tensor=layout.attention_tensor) if whole else shards
     layers = shape.stage_layers(engine, len(kinds), layout.pipeline)
     known_vocabulary = shape.whole(a, "vocab_size", "padded_vocab_size") > 0
     text = text_parameters(a)
@@ -209,10 +214,13 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
         own = _stage_bytes(rank, a, numbered, shards).plus(tables)
         first, last = stage == 0, stage == layout.pipeline - 1
         if known_vocabulary and first:
-            own = own.plus(rank.bytes(tensors.embedding_parts(a, engine, shards), -1))
+            own = own.plus(rank.bytes(tensors.embedding_parts(a, engine, cut), -1))
         if known_vocabulary and last and not (tied and first):
             # A tied head is the embedding table again, which the last stage needs as well.
-            own = own.plus(rank.bytes([tensors.head_part(a, engine, shards)], -1))
+            head = rank.bytes([tensors.head_part(a, engine, shards)], -1)
+            if cut is not shards:  # unless --enable-dp-lm-head cuts it as the embedding
+                head = head._replace(high=rank.bytes([tensors.head_part(a, engine, cut)], -1).high)
+            own = own.plus(head)
         if vision is not None and first:
             from servelint.capacity.vision import tower_on_a_rank
 
@@ -220,6 +228,10 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
         own = own.plus(shape.hidden_size(a) * plain if last else 0.0)
         if last and (draft := _draft(pool, a, rank, shards, engine)) is not None:
             own = own.plus(draft)
+        if engine == "sglang":
+            from servelint.capacity.sglang_pool import beside_tensors  # lazily: only of SGLang's pools
+
+            own = own.plus(beside_tensors(pool))
         rest = _NAMED if a.by_name else _REST
         result.append(Estimate(own.low * (1 - rest), own.mid, own.high * (1 + rest)))
     return result, layers

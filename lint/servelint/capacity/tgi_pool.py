@@ -1,0 +1,67 @@
+"""TGI's cache: what the largest prefill it admits leaves free, less a margin.
+
+``flash_causal_lm.py`` ``warmup``: 2.x took 0.95 of what was free after the prefill; since 3.0 0.90 of the share (0.95 at first,
+``TGI_WIGGLE_ROOM``) stands for the device. The prefill's memory stays with the allocator while that is measured. Up to 2.x it
+computed logits of every token of the prompts and their softmax (``REQUEST_LOGPROBS``, off since 3.0): 2.2.0 left Llama 3.1 8B
+19056 tokens, 2.33 GiB, on an A10G.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from servelint.capacity import shape
+from servelint.capacity.limits import readings, version_of
+from servelint.capacity.regimes import hull
+from servelint.estimate import Estimate
+
+if TYPE_CHECKING:
+    from servelint.deployment import Pool
+
+_FREE = 0.95
+_OF_ALL = (0.90, 0.85, 0.95)
+_DEFAULT_PREFILL = 4145  # 2.x: 4095 tokens of input and 50 more
+
+
+class TgiTerms:
+    """What stands against the device, in bytes."""
+
+    __slots__ = ("activation", "budget", "formula", "left")
+
+    def __init__(self, budget: Estimate, activation: Estimate, left: Estimate, formula: str) -> None:
+        self.budget = budget
+        self.activation = activation
+        self.left = left
+        self.formula = formula
+
+
+def _logits(pool: Pool, element: float) -> Estimate:
+    """Of every token of a prefill in the model's dtype, and at most their softmax in 32 bits beside them."""
+    tokens = readings(pool.max_num_batched_tokens)
+    if not tokens:
+        longest = pool.max_model_len.get(0)
+        tokens = (min(_DEFAULT_PREFILL, longest + 50),) if longest else (_DEFAULT_PREFILL,)
+    values = max(tokens) * float(shape.vocabulary(pool.architecture.value))
+    return Estimate(0.0, values * (element + 4), values * (element + 8))
+
+
+def accounted(pool: Pool, device: Estimate, weights: Estimate, forward: Estimate, overhead: Estimate, element: float) -> TgiTerms:
+    """The terms of the release, or of both accounts where it is open."""
+    version = version_of(pool)
+    shares = [float(share) for share in readings(pool.gpu_memory_utilization) or (1.0,)]
+    found = []
+    if version is None or version >= (3, 0, 0):
+        budget = hull([device.times(share * margin) for share in shares for margin in _OF_ALL])
+        left = budget.minus(weights).minus(forward).minus(overhead)
+        found.append(TgiTerms(budget, forward, left, "share × margin × device − weights − prefill − context"))
+    if version is None or version < (3, 1, 0):
+        activation = forward.plus(_logits(pool, element))
+        budget = hull([device.times(share) for share in shares])
+        left = budget.minus(weights).minus(activation).minus(overhead)
+        left = Estimate(*(part * _FREE if part > 0 else part for part in left))
+        found.append(TgiTerms(budget, activation, left, "0.95 × (share × device − weights − prefill − context)"))
+    if len(found) == 1:
+        return found[0]
+    return TgiTerms(
+        hull([f.budget for f in found]), hull([f.activation for f in found]), hull([f.left for f in found]), found[0].formula
+    )
