@@ -41,7 +41,8 @@ def weights_do_not_fit(case: PoolCase) -> Iterator[Verdict]:
     ## Why it matters
 
     The engine downloads and loads the weights for minutes, then stops with "CUDA out of memory" or "No available memory
-    for the cache blocks". The pod restarts and does it again.
+    for the cache blocks" (vLLM), "Not enough memory. Please try to increase --mem-fraction-static" or "Loaded weights leave
+    no GPU memory for the KV cache" (SGLang). The pod restarts and does it again.
 
     ## How to fix
 

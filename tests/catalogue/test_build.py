@@ -125,6 +125,8 @@ def test_recalled_fields_of_accelerators_are_null_with_a_note() -> None:
             elif field == "dense_peak_tflops":
                 assert part not in one.peak_flops if part else not one.peak_flops
                 assert "peak recalled" in notes
+            elif field == "torch_visible_total_gib" and "visible memory: " in notes:
+                assert "@" in notes.partition("visible memory: ")[2], "found since, and says where"
             elif field == "torch_visible_total_gib":
                 assert not one.visible_measured or part == "range"
                 assert "visible memory recalled" in notes

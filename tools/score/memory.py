@@ -157,7 +157,7 @@ def _compare(row: Row, budget: MemoryBudget, first_stage: Estimate) -> dict[str,
 def _of_another_rank(row: Row, budget: MemoryBudget) -> bool:
     """Whether V0's lines are of a rank that does not sample: its pool is larger than the blocks that all ranks have."""
     tokens, pool = row.said.get("kv_tokens"), row.said.get("available_kv_gib")
-    early = row.version is not None and row.version < (0, 8, 0)
+    early = row.said.get("engine") == "vllm" and row.version is not None and row.version < (0, 8, 0)
     return bool(early and tokens and pool) and tokens * budget.cache.bytes_per_token < 0.97 * pool * GIB
 
 
@@ -204,6 +204,8 @@ def _request(row: Row) -> Request | None:
 def _more_than_there_is(row: Row, weights: Estimate) -> str:
     """A row whose pool and weights exceed the device it names was measured on another."""
     pool, share = row.said.get("available_kv_gib"), row.said.get("gpu_memory_utilization") or 1.0
+    if row.said.get("engine") != "vllm":
+        share = 1.0  # of what is free, or of a cache that came out larger than it was planned
     if not pool or row.accelerator is None:
         return ""
     more = pool * GIB + weights.low > 1.02 * share * device_bytes(row.accelerator).high

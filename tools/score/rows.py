@@ -7,7 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from servelint.catalogue import accelerators, models, named
-from servelint.deployment import Pool
+from servelint.deployment import Container, Pool
 from servelint.engines.versions import Version
 from servelint.estimate import Estimate
 from servelint.facts import Fact, Origin, OriginKind
@@ -20,12 +20,14 @@ GIB = float(1 << 30)
 _ORIGIN = Origin(OriginKind.FILE, "measured start-up")
 _CONTEXT = re.compile(r"decode-context-parallel-size[ =](\d+)")
 _FRACTION = re.compile(r"mem-fraction-static[ =]([\d.]+)")
+_ATTENTION_RANKS = re.compile(r"\bdp-size[ =](\d+)")  # SGLang's, under --enable-dp-attention
 _POOL_BYTES = re.compile(r"kv-cache-memory-bytes[ =](\d+)\s*GiB")
 _COUNTED = re.compile(r"^\d+\s*x\s+")
 _SPECULATION = re.compile(r"\b(mtp|eagle|dspark|dflash|speculative)\b", re.IGNORECASE)
 _WITHOUT_TOWER = re.compile(r"language-model-only|skip-mm-profiling|no vision", re.IGNORECASE)  # what a pool has no fact for
 ONLINE = frozenset({"fp8", "bitsandbytes"})
-_ENGINES = frozenset({"vllm", "sglang", "trtllm"})
+_SAY_WEIGHTS = frozenset({"vllm", "sglang"})
+_ENGINES = frozenset({"vllm", "sglang", "trtllm", "tgi"})
 
 
 class Row(NamedTuple):
@@ -112,7 +114,7 @@ def _doubt(said: dict[str, Any], version: Version | None, certain: bool, named_e
         return "the version is open"
     if not said.get("pp"):
         return "the layout is open"
-    if not said.get("gpu_memory_utilization"):
+    if not share_of(said):
         return "the utilization is not stated"
     if _WITHOUT_TOWER.search(" ".join(map(str, said.get("other_flags") or ()))):
         return "its vision tower is left out"
@@ -126,23 +128,38 @@ def _doubt(said: dict[str, Any], version: Version | None, certain: bool, named_e
     return ""
 
 
-def _told(said: dict[str, Any], architecture: Architecture, version: Version | None) -> Pool:
+def image_tag(said: dict[str, Any]) -> str:
+    """The tag of an image that stands for the version ("deepseek-v4-hopper image"); "" where a release does."""
+    tag, _, word = str(said.get("engine_version") or "").partition(" ")
+    return tag if word == "image" else ""
+
+
+def share_of(said: dict[str, Any]) -> float | None:
+    """The share of the memory that the engine was told: its own field, or SGLang's flag."""
+    flag = _FRACTION.search(" ".join(map(str, said.get("other_flags") or ())))
+    return said.get("gpu_memory_utilization") or (float(flag.group(1)) if flag else None)
+
+
+def _told(said: dict[str, Any], architecture: Architecture, version: Version | None, accelerator: Accelerator | None) -> Pool:
     flags = " ".join(map(str, said.get("other_flags") or ()))
-    context, bytes_, fraction = _CONTEXT.search(flags), _POOL_BYTES.search(flags), _FRACTION.search(flags)
+    ranks = _ATTENTION_RANKS.search(flags)
+    context, bytes_ = _CONTEXT.search(flags), _POOL_BYTES.search(flags)
     longest = said.get("max_model_len") or (said.get("max_concurrency") or {}).get("tokens")
     values: dict[str, Any] = {
         "engine": said.get("engine"),
         "version": version,
         "model": said.get("model"),
         "architecture": architecture,
+        "accelerator": accelerator if said.get("engine") != "vllm" else None,
         "tensor": said["tp"],
         "pipeline": said.get("pp") or 1,
         "data": said.get("dp") or 1,
+        "attention_data": int(ranks.group(1)) if ranks and "enable-dp-attention" in flags else None,
         "decode_context": int(context.group(1)) if context else None,
         "dtype": str(said.get("dtype") or "auto").split(" ")[0],
         # The checkpoint says how it is quantized; only online quantization is the flag's doing.
         "quantization": said.get("quantization") if said.get("quantization") in ONLINE else None,
-        "gpu_memory_utilization": said.get("gpu_memory_utilization") or (float(fraction.group(1)) if fraction else None),
+        "gpu_memory_utilization": share_of(said),
         "max_model_len": longest,
         "max_num_seqs": said.get("max_num_seqs"),
         "max_num_batched_tokens": said.get("max_num_batched_tokens"),
@@ -154,6 +171,9 @@ def _told(said: dict[str, Any], architecture: Architecture, version: Version | N
         "speculative": "mtp" if _SPECULATION.search(flags) else None,
     }
     facts = {name: Fact.known(name, value, _ORIGIN) for name, value in values.items() if value is not None}
+    if tag := image_tag(said):  # an image that no release is named for
+        image = Fact.known("image", f":{tag}", _ORIGIN)
+        facts["containers"] = (Container("engine", None, None, str(said.get("engine")), image),)  # type: ignore[arg-type, assignment]
     return Pool(name=str(said.get("id")), place=None, **facts)  # type: ignore[arg-type]
 
 
@@ -172,10 +192,10 @@ def _row(said: dict[str, Any]) -> Row:
     if skip or architecture is None:
         return Row(identity, said, None, accelerator, version, False, False, skip, skip)
     doubt = _doubt(said, version, certain, named_exactly)
-    if said.get("engine") != "vllm":
-        doubt = doubt or "only vLLM says all of its terms"
-    loaded = named_exactly and bool(said.get("pp")) and said.get("engine") == "vllm"
-    return Row(identity, said, _told(said, architecture, version), accelerator, version, not doubt, loaded, doubt, "")
+    loaded = named_exactly and bool(said.get("pp")) and said.get("engine") in _SAY_WEIGHTS
+    return Row(
+        identity, said, _told(said, architecture, version, accelerator), accelerator, version, not doubt, loaded, doubt, ""
+    )
 
 
 def read(text: str) -> list[Row]:

@@ -63,6 +63,10 @@ def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimat
         tokens = tokens or tuple(tier[0] for tier in tiers)
         sequences = sequences or tuple(tier[1] for tier in tiers)
     else:
+        if not tokens and pool.engine.get("") == "tgi":
+            from servelint.capacity.tgi_pool import prefill_tokens  # lazily: only of TGI's pools
+
+            tokens = (prefill_tokens(pool),)
         tokens = tokens or readings(pool.input_tokens_max) or readings(pool.max_model_len) or (_UNPRICED_STEP,)
         sequences = sequences or readings(pool.concurrency) or (1, 256)
     step = Estimate.spanning(*map(float, tokens))

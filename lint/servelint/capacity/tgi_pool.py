@@ -2,8 +2,8 @@
 
 ``flash_causal_lm.py`` ``warmup``: 2.x took 0.95 of what was free after the prefill; since 3.0 0.90 of the share (0.95 at first,
 ``TGI_WIGGLE_ROOM``) stands for the device. The prefill's memory stays with the allocator while that is measured. Up to 2.x it
-computed logits of every token of the prompts and their softmax (``REQUEST_LOGPROBS``, off since 3.0): 2.2.0 left Llama 3.1 8B
-19056 tokens, 2.33 GiB, on an A10G.
+computed logits of every token of the prompts and their softmax (``REQUEST_LOGPROBS``, off since 3.0): Llama 3.1 70B on two A100
+had 30816 tokens after a prefill of 10049 (issue 2744), of which the logits are 7.2 GiB.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
 _FREE = 0.95
 _OF_ALL = (0.90, 0.85, 0.95)
-_DEFAULT_PREFILL = 4145  # 2.x: 4095 tokens of input and 50 more
+_DEFAULT_INPUT, _ROOM = 4095, 50  # of 2.x
+_PREFILL_SINCE_3 = 4096
 
 
 class TgiTerms:
@@ -35,12 +36,34 @@ class TgiTerms:
         self.formula = formula
 
 
+def _stated_input(pool: Pool) -> int | None:
+    """``--max-input-tokens`` or its older name, on the command line or in the environment; None where neither can be read."""
+    for container in pool.containers:
+        for flag in ("--max-input-tokens", "--max-input-length"):
+            argument = container.command.last(flag) if container.command is not None else None
+            variable = container.variable(flag.removeprefix("--").replace("-", "_").upper())
+            text = (argument.value or "") if argument is not None else variable.get("") if variable is not None else ""
+            if str(text).strip().isdecimal():
+                return int(text)
+    return None
+
+
+def prefill_tokens(pool: Pool) -> int:
+    """The largest prefill where ``--max-batch-prefill-tokens`` does not say: up to 2.x the longest input and 50 more, since 3.0
+    4096 whatever the input, but for what the compute or the memory of the device suggest (``launcher/src/main.rs``)."""
+    version = version_of(pool)
+    if version is not None and version >= (3, 0, 0):
+        return _PREFILL_SINCE_3
+    stated = _stated_input(pool)
+    if stated is not None:
+        return stated + _ROOM
+    longest = pool.max_model_len.get(0)
+    return min(_DEFAULT_INPUT, longest) + _ROOM if longest else _DEFAULT_INPUT + _ROOM
+
+
 def _logits(pool: Pool, element: float) -> Estimate:
     """Of every token of a prefill in the model's dtype, and at most their softmax in 32 bits beside them."""
-    tokens = readings(pool.max_num_batched_tokens)
-    if not tokens:
-        longest = pool.max_model_len.get(0)
-        tokens = (min(_DEFAULT_PREFILL, longest + 50),) if longest else (_DEFAULT_PREFILL,)
+    tokens = readings(pool.max_num_batched_tokens) or (prefill_tokens(pool),)
     values = max(tokens) * float(shape.vocabulary(pool.architecture.value))
     return Estimate(0.0, values * (element + 4), values * (element + 8))
 

@@ -175,9 +175,7 @@ def _draft(pool: Pool, a: Architecture, rank: _Rank, shards: Shards, engine: str
         recent = rank.version is not None and rank.version >= _SHARES_WITH_DRAFT
         if engine == "vllm" and recent and pool.pipeline.get(1) == 1:
             vocabulary = 0.0
-        # Its table and head, where it does not share them. SGLang does, but lets go of its own after the pool is sized: 5.53 GiB of
-        # Qwen3.6-27B's, of which 0.8 are the layer.
-        return Estimate(total.low, total.mid + (2 * vocabulary if engine == "sglang" else 0.0), total.high + 2 * vocabulary)
+        return Estimate(total.low, total.mid, total.high + 2 * vocabulary)  # its table and head, where it does not share them
     if draft.model is not None:
         plain = _Rank(None, rank.plain, engine)
         one = _stage_bytes(plain, draft.model, list(enumerate(shape.layer_kinds(draft.model))), shards)
@@ -227,6 +225,9 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
             own = own.plus(tower_on_a_rank(a, vision, layout.tensor, shape.hidden_size(a)).times(plain))
         own = own.plus(shape.hidden_size(a) * plain if last else 0.0)
         if last and (draft := _draft(pool, a, rank, shards, engine)) is not None:
+            if engine == "sglang" and tensors.draft_layer_parameters(a):
+                # A module lets go of its own table and head after the pool is sized: 5.53 GiB of Qwen3.6-27B's, 0.8 the layer.
+                draft = draft._replace(mid=draft.high)
             own = own.plus(draft)
         if engine == "sglang":
             from servelint.capacity.sglang_pool import beside_tensors  # lazily: only of SGLang's pools
