@@ -31,22 +31,18 @@ class EmbeddedDocument(Document):
     """The YAML in ``text[start:]`` of a document as a document of its own: places are those of the file, and what is edited
     in it is edited in the string that holds it (``servelint.source.embedded_edits``)."""
 
-    __slots__ = ("_physical", "end", "exact", "start", "text")
+    __slots__ = ("end", "exact", "start", "text")
 
     def __init__(self, document: Document, text: ScalarNode, embedded: Embedded, start: int = 0, end: int | None = None) -> None:
         super().__init__(document.source, document.index, embedded.root, document.span)
-        self._physical = document
+        self.physical = document
         self.text = text
         self.exact = embedded.exact
         self.start = start
         self.end = len(text.text) if end is None else end
 
-    @property
-    def physical(self) -> Document:
-        return self._physical
-
     def pointer(self, span: Span) -> str:
-        return self._physical.pointer(span)
+        return self.physical.pointer(span)
 
 
 def read(document: Document, node: ScalarNode, start: int = 0, end: int | None = None) -> Embedded:

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from servelint.source.text import SourceText, Span
 
 
+NULLS = frozenset(("", "~", "null", "Null", "NULL"))  # as plain scalars
+
+
 class Node:
     """A node with its span (anchor and tag not included). ``tag`` is as written, "" if none."""
 
@@ -31,20 +34,23 @@ class Node:
 
         None where any step is missing or of another kind, and where the value is an empty plain scalar or ``null``.
         """
-        node: Node = self.resolved
+        node: Node = self
         for step in path:
-            if isinstance(step, str):
-                if not isinstance(node, MappingNode):
-                    return None
-                entry = node.entry(step)
+            if type(node) is AliasNode:
+                node = node.resolved
+            if type(node) is MappingNode:
+                table = node.table
+                entry = (node.tabulated() if table is None else table).get(step)  # type: ignore[arg-type] # an index is no key
                 if entry is None:
                     return None
-                node = entry[1].resolved
+                node = entry[1]
+            elif type(node) is SequenceNode and isinstance(step, int) and -len(node.items) <= step < len(node.items):
+                node = node.items[step]
             else:
-                if not isinstance(node, SequenceNode) or not -len(node.items) <= step < len(node.items):
-                    return None
-                node = node.items[step].resolved
-        if isinstance(node, ScalarNode) and node.is_null:
+                return None
+        if type(node) is AliasNode:
+            node = node.resolved
+        if type(node) is ScalarNode and node.text in NULLS and node.is_null:
             return None
         return node
 
@@ -56,7 +62,9 @@ class Node:
     def elements_at(self, *path: str | int) -> list[Node]:
         """The resolved items of the sequence at ``path``; empty if there is none."""
         node = self.get(*path)
-        return [item.resolved for item in node.items] if isinstance(node, SequenceNode) else []
+        return (
+            [item.resolved if type(item) is AliasNode else item for item in node.items] if isinstance(node, SequenceNode) else []
+        )
 
     def entries_at(self, *path: str | int) -> list[tuple[str, Node, Node]]:
         """(key, key node, resolved value) of the mapping at ``path``, merge keys honoured; empty if there is none."""
@@ -80,7 +88,7 @@ class ScalarNode(Node):
 
     @property
     def is_null(self) -> bool:
-        return self.style == "" and self.tag in ("", "!!null") and self.text in ("", "~", "null", "Null", "NULL")
+        return self.style == "" and self.tag in ("", "!!null") and self.text in NULLS
 
     def source_span(self, source: SourceText, start: int, end: int) -> Span | None:
         """Where ``text[start:end]`` stands in the source; None where the offset map cannot be proven."""
@@ -99,20 +107,22 @@ class SequenceNode(Node):
 
 
 class MappingNode(Node):
-    __slots__ = ("_index", "entries", "flow")
+    """``table`` is what :meth:`tabulated` gives; None until that is asked for, unless the reader knows it already."""
+
+    __slots__ = ("entries", "flow", "table")
 
     def __init__(self, span: Span, flow: bool, anchor: str = "", tag: str = "") -> None:
         super().__init__(span, anchor, tag)
         self.flow = flow
         self.entries: list[tuple[Node, Node]] = []
-        self._index: dict[str, tuple[Node, Node]] | None = None
+        self.table: dict[str, tuple[Node, Node]] | None = None
 
-    def _table(self) -> dict[str, tuple[Node, Node]]:
+    def tabulated(self) -> dict[str, tuple[Node, Node]]:
         """Name → (key, value as written): own entries before merged ones, the first of merged ones before the next.
 
         Without recursion and with each mapping visited once: merges may be chained a thousand deep, or in a circle.
         """
-        if self._index is None:
+        if self.table is None:
             table: dict[str, tuple[Node, Node]] = {}
             seen: set[int] = set()
             pending: list[MappingNode] = [self]
@@ -136,15 +146,18 @@ class MappingNode(Node):
                 for text, entry in own.items():
                     table.setdefault(text, entry)
                 pending.extend(reversed(merged))
-            self._index = table
-        return self._index
+            self.table = table
+        return self.table
 
     def entry(self, key: str) -> tuple[Node, Node] | None:
         """(key node, value node as written) of ``key``, own or merged."""
-        return self._table().get(key)
+        return self.tabulated().get(key)
 
     def pairs(self) -> list[tuple[str, Node, Node]]:
-        return [(name, key, value.resolved) for name, (key, value) in self._table().items()]
+        """(key, key node, resolved value) of every entry, own or merged."""
+        return [
+            (name, key, value.resolved if type(value) is AliasNode else value) for name, (key, value) in self.tabulated().items()
+        ]
 
 
 class AliasNode(Node):
@@ -177,20 +190,19 @@ class Comment:
 
 
 class Document:
-    """One YAML document. ``index`` is 0-based in its file; ``root`` is None for an empty document."""
+    """One YAML document. ``index`` is 0-based in its file; ``root`` is None for an empty document.
 
-    __slots__ = ("index", "root", "source", "span")
+    ``physical``: the document of the file, which is itself, or the one whose string holds this one.
+    """
+
+    __slots__ = ("index", "physical", "root", "source", "span")
 
     def __init__(self, source: SourceText, index: int, root: Node | None, span: Span) -> None:
+        self.physical: Document = self
         self.source = source
         self.index = index
         self.root = root
         self.span = span
-
-    @property
-    def physical(self) -> Document:
-        """The document of the file: itself, or the one whose string holds this one."""
-        return self
 
     def get(self, *path: str | int) -> Node | None:
         return self.root.get(*path) if self.root is not None else None
@@ -217,8 +229,9 @@ def walk(node: Node) -> Iterator[Node]:
     while stack:
         current = stack.pop()
         yield current
-        if isinstance(current, MappingNode):
+        if type(current) is MappingNode:
             for key, value in reversed(current.entries):
-                stack += (value, key)
-        elif isinstance(current, SequenceNode):
-            stack.extend(reversed(current.items))
+                stack.append(value)
+                stack.append(key)
+        elif type(current) is SequenceNode:
+            stack += reversed(current.items)

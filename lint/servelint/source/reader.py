@@ -30,6 +30,7 @@ STANDARD_TAGS = "tag:yaml.org,2002:"
 BLANKS = " \t\r\n\x85\u2028\u2029"  # YAML 1.1 breaks lines at the last three, too
 # The line breaks of YAML 1.1. A set with characters beyond Latin-1 costs start-up time to compile, and few texts have any.
 ASCII_LINE_BREAK, LINE_BREAK = "[\r\n]", "[\r\n\x85\u2028\u2029]"
+BLOCK_STYLES = ("|", ">")
 # What may stand before the "#" of a comment (libyaml also takes one right after an indicator or a quoted scalar).
 BEFORE_COMMENT = BLANKS + ",[]{}:-?'\"|>+"
 
@@ -153,7 +154,7 @@ def _build(  # noqa: C901, PLR0912, PLR0915 - one loop on locals, for speed: thi
     anchors: dict[str, Node] = {}
     children: list[Node] = []  # of the innermost open collection; keys and values take turns
     stack: list[tuple[list[Node], Node]] = []
-    hash_at = text.find("#", begin, end)
+    hash_at = _next_hash(text, begin, end)
     node: Node
     while True:
         event = next_event()
@@ -161,37 +162,33 @@ def _build(  # noqa: C901, PLR0912, PLR0915 - one loop on locals, for speed: thi
         if kind is scalar_event:
             start = event.start_mark.index + begin
             stop = event.end_mark.index + begin
-            anchor, tag, style = event.anchor, event.tag, event.style
-            if anchor is None and tag is None:
-                anchor = tag = ""
-            else:
+            anchor, tag, style = event.anchor or "", event.tag, event.style or ""
+            if anchor or tag is not None:
                 start = _after_properties(text, start, stop, anchor, tag)
                 tag = _short(tag)
-            if 0 <= hash_at < start:
+            if hash_at < start:
                 hash_at = _comments(reading, hash_at, start, end)
             if start >= stop:
                 if not style:
                     start = stop = start if anchor or tag else _place_of_nothing(text, start, children, stack)
-            elif style in ("|", ">"):
+            elif style in BLOCK_STYLES:
                 header, stop = _block_scalar_ends(text, start, stop)
-                if 0 <= hash_at < header:
+                if hash_at < header:
                     hash_at = _comments(reading, hash_at, header, end)
-            if 0 <= hash_at < stop:
-                hash_at = text.find("#", stop, end)
-            node = ScalarNode(new_tuple(span_type, (start, stop)), event.value, style or "", anchor or "", tag)
+            if hash_at < stop:
+                hash_at = _next_hash(text, stop, end)
+            node = ScalarNode(new_tuple(span_type, (start, stop)), event.value, style, anchor, tag or "")
             if anchor:
                 anchors[anchor] = node
             children.append(node)
         elif kind is mapping_start or kind is sequence_start:
             start = event.start_mark.index + begin
-            anchor, tag = event.anchor, event.tag
-            if anchor is not None or tag is not None:
+            anchor, tag = event.anchor or "", event.tag
+            if anchor or tag is not None:
                 start = _after_properties(text, start, end, anchor, tag)
             span = new_tuple(span_type, (start, start))
-            if kind is mapping_start:
-                node = MappingNode(span, bool(event.flow_style), anchor or "", _short(tag))
-            else:
-                node = SequenceNode(span, bool(event.flow_style), anchor or "", _short(tag))
+            collection = MappingNode if kind is mapping_start else SequenceNode
+            node = collection(span, bool(event.flow_style), anchor, _short(tag))
             if anchor:
                 anchors[anchor] = node
             if len(stack) >= DEEPEST_NESTING:
@@ -208,7 +205,11 @@ def _build(  # noqa: C901, PLR0912, PLR0915 - one loop on locals, for speed: thi
             node.span = new_tuple(span_type, (start, stop))
             keys = items[::2]
             node.entries = entries = list(zip(keys, items[1::2]))  # type: ignore[attr-defined] # noqa: B905 - no keyword, for speed
-            if len({key.text for key in keys if type(key) is ScalarNode}) != len(entries):
+            table = {entry[0].text: entry for entry in entries if type(entry[0]) is ScalarNode}
+            if len(table) == len(entries):
+                if "<<" not in table:
+                    node.table = table  # type: ignore[attr-defined]
+            else:
                 if braces and text.startswith("{{", start):  # "{{ x }}" parses as a mapping that is the key of another
                     raise BrokenDocumentError(start, TEMPLATE_MESSAGE)
                 reading.duplicates += _duplicates(document, keys)
@@ -244,8 +245,7 @@ def _build(  # noqa: C901, PLR0912, PLR0915 - one loop on locals, for speed: thi
             reading.start = event.end_mark.index + begin
             reading.open_ended = not event.explicit
         elif kind is yaml.StreamEndEvent:
-            if hash_at >= 0:
-                _comments(reading, hash_at, end, end)
+            _comments(reading, hash_at, end, end)
             return
 
 
@@ -256,11 +256,11 @@ def _short(tag: str | None) -> str:
     return "!!" + tag[len(STANDARD_TAGS) :] if tag.startswith(STANDARD_TAGS) else tag
 
 
-def _after_properties(text: str, start: int, end: int, anchor: str | None, tag: str | None) -> int:
+def _after_properties(text: str, start: int, end: int, anchor: str, tag: str | None) -> int:
     """Where the node itself begins: behind its anchor and its tag, in whichever order, and what separates them."""
     position = start
     after = start
-    for _ in range((anchor is not None) + (tag is not None)):
+    for _ in range(bool(anchor) + (tag is not None)):
         if text[position : position + 1] not in ("&", "!"):
             break
         close = ">" if text.startswith("!<", position) else ""
@@ -320,11 +320,17 @@ def _place_of_nothing(text: str, position: int, children: list[Node], stack: lis
     return children[-1].span[1] if children else stack[-1][1].span[0]
 
 
+def _next_hash(text: str, position: int, end: int) -> int:
+    """The offset of the next ``#``; ``end`` if there is none."""
+    found = text.find("#", position, end)
+    return found if found >= 0 else end
+
+
 def _comments(reading: Reading, first: int, gap_end: int, end: int) -> int:
-    """Record the comments in a gap between scalars, from the ``#`` at ``first``; the offset of the next ``#``, or -1."""
+    """Record the comments in a gap between scalars, from the ``#`` at ``first``; the offset of the next ``#``, or ``end``."""
     text = reading.source.text
     position = first
-    while 0 <= position < gap_end:
+    while position < gap_end:
         if position == 0 or text[position - 1] in BEFORE_COMMENT:
             stop = _line_end(text, position, end)
             before = position
@@ -332,9 +338,9 @@ def _comments(reading: Reading, first: int, gap_end: int, end: int) -> int:
                 before -= 1
             own_line = before == 0 or text[before - 1] in BLANKS
             reading.comments.append(Comment(Span(position, stop), text[position + 1 : stop], own_line))
-            position = text.find("#", stop, end)
+            position = _next_hash(text, stop, end)
         else:  # in an anchor, a tag or a directive
-            position = text.find("#", position + 1, end)
+            position = _next_hash(text, position + 1, end)
     return position
 
 

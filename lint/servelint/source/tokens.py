@@ -33,10 +33,10 @@ def tokens(root: Node | None) -> list[Token]:
     stack: list[Node | Token] = [root] if root is not None else []
     while stack:
         node = stack.pop()
-        if isinstance(node, Token):
-            found.append(node)
-        elif isinstance(node, ScalarNode):
+        if isinstance(node, ScalarNode):
             found.append(Token(("scalar", node.text, node.style == "", node.anchor, node.tag), node))
+        elif isinstance(node, Token):
+            found.append(node)
         elif isinstance(node, AliasNode):
             found.append(Token(("alias", node.name), node))
         elif isinstance(node, MappingNode):
