@@ -9,6 +9,8 @@ from servelint.facts import Place
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
     from servelint.engines.flags import Flag, FlagTable
     from servelint.source.nodes import Document, Node, ScalarNode
     from servelint.source.text import Span
@@ -45,18 +47,44 @@ class Word(NamedTuple):
         return self.text.rpartition("/")[2]
 
 
-class Program(NamedTuple):
+class Program:
     """One simple command: its words, and whether a shell splits them (``sh -c``) or an exec list gives them.
 
     ``entrypoint``: no command is given, so the image's own entrypoint runs and ``words`` are its arguments. ``node``: what
-    stands for the program as a whole (its first word's scalar, or the container).
+    stands for the program as a whole (its first word's scalar, or the container). ``names``: what each word is called as a
+    program, without its directories; ``modules``: (module, index of the word behind it) for every ``-m module`` and ``-mmodule``.
     """
 
-    words: tuple[Word, ...]
-    shell: bool
-    document: Document | None = None
-    node: Node | None = None
-    entrypoint: bool = False
+    __slots__ = ("document", "entrypoint", "modules", "names", "node", "shell", "words")
+
+    def __init__(
+        self,
+        words: tuple[Word, ...],
+        shell: bool,
+        document: Document | None = None,
+        node: Node | None = None,
+        entrypoint: bool = False,
+    ) -> None:
+        self.words = words
+        self.shell = shell
+        self.document = document
+        self.node = node
+        self.entrypoint = entrypoint
+        texts = [word.text for word in words]
+        self.names = tuple([text.rpartition("/")[2] for text in texts])  # every engine looks for its own among them
+        self.modules = tuple(_modules(texts)) if any(text.startswith("-m") for text in texts) else ()
+
+    def continued(self, words: tuple[Word, ...]) -> Program:
+        """The same program with further words behind its own."""
+        return Program((*self.words, *words), self.shell, self.document, self.node, self.entrypoint)
+
+
+def _modules(texts: Sequence[str]) -> Iterator[tuple[str, int]]:
+    for index, text in enumerate(texts):
+        if text == "-m" and index + 1 < len(texts):
+            yield texts[index + 1], index + 2
+        elif text.startswith("-m") and "." in text:
+            yield text[2:], index + 1
 
 
 class Form(Enum):
@@ -95,35 +123,60 @@ class Argument(NamedTuple):
         return bool(self.words) and bool(self.words[-1].variable) and self.value is not None
 
 
-class Command(NamedTuple):
+class Command:
     """An engine process: its arguments in order, from ``program.words[start:]``.
 
-    ``complete`` is False where arguments may come from elsewhere (a ``--config`` file not at hand, ``$@``, an unresolved
-    variable among the words): then absence of a flag proves nothing; ``elsewhere`` says where. ``launcher``: "vllm serve",
-    "python -m …", "image". ``separator``: "" for a command line; for settings of a mapping (the program's node, which has no
-    words then) what stands between the words of a key. ``image``: the reference of the container's image, for engines whose
-    image says what they run.
+    ``elsewhere`` says where further arguments may come from (a ``--config`` file not at hand, ``$@``, an unresolved variable
+    among the words), "" if nowhere: the command is ``complete`` then; if it is not, absence of a flag proves nothing.
+    ``launcher``: "vllm serve", "python -m …", "image". ``separator``: "" for a command line; for settings of a mapping (the
+    program's node, which has no words then) what stands between the words of a key. ``image``: the reference of the container's
+    image, for engines whose image says what they run.
     """
 
-    engine: str
-    document: Document
-    node: Node
-    program: Program
-    launcher: str
-    arguments: tuple[Argument, ...]
-    table: FlagTable
-    complete: bool = True
-    start: int = 0
-    elsewhere: str = ""
-    separator: str = ""
-    image: str = ""
+    __slots__ = (
+        "_last", "arguments", "complete", "document", "elsewhere", "engine", "image", "launcher", "node", "program", "separator",
+        "start", "table",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        engine: str,
+        document: Document,
+        node: Node,
+        program: Program,
+        launcher: str,
+        arguments: tuple[Argument, ...],
+        table: FlagTable,
+        *,
+        start: int = 0,
+        elsewhere: str = "",
+        separator: str = "",
+        image: str = "",
+    ) -> None:
+        self.engine = engine
+        self.document = document
+        self.node = node
+        self.program = program
+        self.launcher = launcher
+        self.arguments = arguments
+        self.table = table
+        self.start = start
+        self.elsewhere = elsewhere
+        self.complete = not elsewhere
+        self.separator = separator
+        self.image = image
+        self._last = {argument.name: argument for argument in arguments if not argument.key}
+
+    def with_arguments(self, arguments: tuple[Argument, ...], elsewhere: str) -> Command:
+        """The same process with ``arguments`` in place of its own."""
+        return Command(
+            self.engine, self.document, self.node, self.program, self.launcher, arguments, self.table,
+            start=self.start, elsewhere=elsewhere, separator=self.separator, image=self.image,
+        )  # fmt: skip
 
     def last(self, name: str) -> Argument | None:
         """The argument that wins for the canonical flag ``name`` (the last one given, as argparse does)."""
-        for argument in reversed(self.arguments):
-            if argument.name == name and not argument.key:
-                return argument
-        return None
+        return self._last.get(name)
 
     @property
     def launch_place(self) -> Place:

@@ -103,7 +103,7 @@ def with_file(
     settings = arguments(document, mapping, table, version)
     elsewhere = "" if command.elsewhere == file_of(flag) else command.elsewhere
     every = (*command.arguments, *settings) if last else (*settings, *command.arguments)
-    return command._replace(arguments=every, complete=not elsewhere, elsewhere=elsewhere)
+    return command.with_arguments(every, elsewhere)
 
 
 def value_word(node: Node, key: ScalarNode) -> Word:

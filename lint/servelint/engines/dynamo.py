@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.engines.launching import modules, talks
+from servelint.engines.launching import talks
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from servelint.engines.command import Word
+    from servelint.engines.command import Program
     from servelint.engines.flags import FlagTable
     from servelint.engines.versions import Version
     from servelint.facts import Fact
@@ -25,9 +23,9 @@ _NO_WORKERS = ("utils", "tests", "tools", "clear_namespace", "main_bench")
 _RUNTIME = "-runtime"
 
 
-def worker(words: Sequence[Word], engine: str) -> tuple[str, int] | None:
-    """(launcher, index of the first argument) of Dynamo's worker of ``engine`` in a program's words; None if they run none."""
-    for module, start in () if talks(words) else modules(words):
+def worker(program: Program, engine: str) -> tuple[str, int] | None:
+    """(launcher, index of the first argument) of Dynamo's worker of ``engine`` in a program's words; None if it runs none."""
+    for module, start in () if talks(program) else program.modules:
         for package in _PACKAGES[engine]:
             inside = module.removeprefix(f"{package}.").split(".") if module != package else []
             if module == package or (module.startswith(f"{package}.") and not set(inside) & set(_NO_WORKERS)):

@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.engines.command import Command
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from servelint.engines.command import Program, Word
+    from servelint.engines.command import Program
     from servelint.engines.flags import FlagTable
     from servelint.engines.versions import Version
 
@@ -25,23 +23,14 @@ TALKERS = frozenset(
 PROGRAMS = frozenset(("sh", "bash", "python", "python3", "ray", "sleep", "tail"))
 
 
-def talks(words: Sequence[Word]) -> bool:
-    """The words run no engine, whatever they name."""
-    return not words or words[0].program in TALKERS
+def talks(program: Program) -> bool:
+    """The program runs no engine, whatever its words name."""
+    return not program.names or program.names[0] in TALKERS
 
 
-def modules(words: Sequence[Word]) -> Iterator[tuple[str, int]]:
-    """(module, index of the word behind it) for every ``-m module`` and ``-mmodule``."""
-    for index, word in enumerate(words):
-        if word.text == "-m" and index + 1 < len(words):
-            yield words[index + 1].text, index + 2
-        elif word.text.startswith("-m") and "." in word.text:
-            yield word.text[2:], index + 1
-
-
-def are_arguments(words: Sequence[Word]) -> bool:
+def are_arguments(program: Program) -> bool:
     """The words of a container that states no command are arguments of the image's entrypoint, not a program."""
-    return not words or words[0].program not in PROGRAMS
+    return not program.names or program.names[0] not in PROGRAMS
 
 
 def parsed(
@@ -55,7 +44,6 @@ def parsed(
     if document is None or node is None:
         raise ValueError("a program that runs an engine must know its document")
     arguments, elsewhere = parse(program.words, start, table, version)
-    if any(word.program == "xargs" for word in program.words[:start]):
+    if "xargs" in program.names[:start]:
         elsewhere = elsewhere or "the input of xargs"
-    complete = not elsewhere
-    return Command(engine, document, node, program, launcher, arguments, table, complete, start, elsewhere=elsewhere, image=image)
+    return Command(engine, document, node, program, launcher, arguments, table, start=start, elsewhere=elsewhere, image=image)

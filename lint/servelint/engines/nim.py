@@ -44,9 +44,8 @@ class Nim:
         if not self.owns_image(image):
             return None
         for program in programs:
-            words = program.words
-            start = next((i + 1 for i, word in enumerate(words) if word.program in _SERVERS), None)
-            if start is None and not (program.entrypoint and launching.are_arguments(words)):
+            start = next((i + 1 for i, name in enumerate(program.names) if name in _SERVERS), None)
+            if start is None and not (program.entrypoint and launching.are_arguments(program)):
                 continue
             from servelint.engines.flags import flag_table  # lazy: few containers are a NIM
 

@@ -9,7 +9,7 @@ from servelint.engines import dynamo, images, launching
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from servelint.engines.command import Command, Program, Word
+    from servelint.engines.command import Command, Program
     from servelint.engines.images import Releases
     from servelint.engines.versions import Version
     from servelint.facts import Fact
@@ -21,18 +21,18 @@ def first(
     image: str,
     releases: Releases,
     *,
-    launch: Callable[[Sequence[Word]], tuple[str, int] | None],
-    starts_itself: Callable[[str, Sequence[Word]], bool],
+    launch: Callable[[Program], tuple[str, int] | None],
+    starts_itself: Callable[[str, Program], bool],
     subcommand: str = "",
 ) -> Command | None:
     """The first of ``programs`` that runs the server of ``engine``.
 
-    ``launch`` gives (launcher, index of the first argument) for the words of a program that does. ``starts_itself``: the
-    image's own entrypoint is the server, and the words are its arguments, behind ``subcommand`` if they begin with that.
+    ``launch`` gives (launcher, index of the first argument) of a program that does. ``starts_itself``: the image's own
+    entrypoint is the server, and the program's words are its arguments, behind ``subcommand`` if they begin with that.
     """
     for program in programs:
-        found = launch(program.words) or dynamo.worker(program.words, engine)
-        if found is None and program.entrypoint and not images.is_stand_in(image) and starts_itself(image, program.words):
+        found = launch(program) or dynamo.worker(program, engine)
+        if found is None and program.entrypoint and not images.is_stand_in(image) and starts_itself(image, program):
             found = "image", int(bool(subcommand) and bool(program.words) and program.words[0].text == subcommand)
         if found is not None:
             from servelint.engines.flags import flag_table  # lazy: only containers that run the engine pay for its flags

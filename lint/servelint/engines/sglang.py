@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
-    from servelint.engines.command import Command, Program, Word
+    from servelint.engines.command import Command, Program
     from servelint.engines.config_arguments import Files
     from servelint.engines.versions import Version
     from servelint.facts import Fact
@@ -70,16 +70,17 @@ class Sglang:
         return defaults(pool)
 
 
-def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
+def _launch(program: Program) -> tuple[str, int] | None:
     """(launcher, index of the first argument) of SGLang's server in a program's words; None if it runs none."""
-    if launching.talks(words):
+    if launching.talks(program):
         return None
-    for index, word in enumerate(words):
-        if word.text.endswith("sglang/launch_server.py"):
+    words = program.words
+    for index, name in enumerate(program.names):
+        if name == "launch_server.py" and words[index].text.endswith("sglang/launch_server.py"):
             return "sglang/launch_server.py", index + 1
-        if word.program == "sglang" and index + 1 < len(words) and words[index + 1].text == "serve":
+        if name == "sglang" and index + 1 < len(words) and words[index + 1].text == "serve":
             return "sglang serve", index + 2
-    for module, start in launching.modules(words):
+    for module, start in program.modules:
         if module == "sglang.launch_server":
             return "python -m sglang.launch_server", start
         if module in {"sglang", "sglang.cli", "sglang.cli.main"} and start < len(words) and words[start].text == "serve":
@@ -87,8 +88,9 @@ def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
     return None
 
 
-def _starts_itself(image: str, words: Sequence[Word]) -> bool:
+def _starts_itself(image: str, program: Program) -> bool:
     """The words are SGLang's options, for an image whose name says that it is built to start the server."""
+    words = program.words
     if not words or not words[0].text.startswith("--") or "sglang" not in image.lower() or "router" in image.lower():
         return False
     options = [word.text for word in words]

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
-    from servelint.engines.command import Command, Program, Word
+    from servelint.engines.command import Command, Program
     from servelint.engines.versions import Version
     from servelint.facts import Fact
 
@@ -46,8 +46,8 @@ class Tgi:
         """The first launcher among the programs: ``text-generation-launcher …``, or the bare arguments (or none at all: the
         environment may say everything) of an image whose entrypoint it is."""
         for program in programs:
-            start = _launch(program.words)
-            if start is None and program.entrypoint and self.owns_image(image) and launching.are_arguments(program.words):
+            start = _launch(program)
+            if start is None and program.entrypoint and self.owns_image(image) and launching.are_arguments(program):
                 start = 0
             if start is not None:
                 from servelint.engines.flags import flag_table  # lazy: only containers that run TGI pay for its flags
@@ -68,8 +68,8 @@ class Tgi:
         return defaults(pool)
 
 
-def _launch(words: Sequence[Word]) -> int | None:
-    """The index of the first argument of the launcher in a program's words; None if they run none."""
-    if launching.talks(words):
+def _launch(program: Program) -> int | None:
+    """The index of the first argument of the launcher in a program's words; None if it runs none."""
+    if launching.talks(program) or _LAUNCHER not in program.names:
         return None
-    return next((index + 1 for index, word in enumerate(words) if word.program == _LAUNCHER), None)
+    return program.names.index(_LAUNCHER) + 1

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
-    from servelint.engines.command import Command, Program, Word
+    from servelint.engines.command import Command, Program
     from servelint.engines.config_arguments import Files
     from servelint.engines.versions import Version
     from servelint.facts import Fact
@@ -46,8 +46,8 @@ class Trtllm:
         """The first server among the programs: ``trtllm-serve [serve] MODEL …`` (behind ``mpirun`` or not), or Dynamo's."""
         return servers.first(self.name, programs, image, _RELEASES, launch=_launch, starts_itself=self._starts_itself)
 
-    def _starts_itself(self, image: str, words: Sequence[Word]) -> bool:
-        return self.owns_image(image) and launching.are_arguments(words)
+    def _starts_itself(self, image: str, program: Program) -> bool:
+        return self.owns_image(image) and launching.are_arguments(program)
 
     def configured(self, command: Command, files: Files) -> Command:
         """The settings of the file stand behind those of the command line, over which they win.
@@ -70,12 +70,13 @@ class Trtllm:
         return defaults(pool)
 
 
-def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
-    """(launcher, index of the first argument) of TensorRT-LLM's server in a program's words; None if they run none."""
-    if launching.talks(words):
+def _launch(program: Program) -> tuple[str, int] | None:
+    """(launcher, index of the first argument) of TensorRT-LLM's server in a program's words; None if it runs none."""
+    if launching.talks(program):
         return None
-    starts = [index + 1 for index, word in enumerate(words) if word.program == "trtllm-serve"]
-    starts += [start for module, start in launching.modules(words) if module == "tensorrt_llm.commands.serve"]
+    words = program.words
+    starts = [index + 1 for index, name in enumerate(program.names) if name == "trtllm-serve"]
+    starts += [start for module, start in program.modules if module == "tensorrt_llm.commands.serve"]
     for start in starts:
         first = words[start].text if start < len(words) else ""
         if first in _OTHERS:

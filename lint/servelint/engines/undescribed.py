@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
-    from servelint.engines.command import Program, Word
+    from servelint.engines.command import Program
     from servelint.engines.versions import Version
 
 
@@ -114,30 +114,29 @@ class Undescribed:
 
     def command(self, programs: Sequence[Program], image: str) -> Command | None:
         """The first program that runs the server, or the bare arguments of an image that does."""
-        own = self.owns_image(image) if image else False
         for program in programs:
-            start = self._launch(program.words)
-            if start is None and own and program.entrypoint and launching.are_arguments(program.words):
+            start = self._launch(program)
+            if start is None and image and program.entrypoint and launching.are_arguments(program) and self.owns_image(image):
                 start = 0
             node = program.node or (program.document.root if program.document is not None else None)
             if start is not None and program.document is not None and node is not None:
                 launcher = " ".join(word.text for word in program.words[:start]) or "image"
                 return Command(
-                    self.name, program.document, node, program, launcher, (), _table(self.name), False, start,
+                    self.name, program.document, node, program, launcher, (), _table(self.name), start=start,
                     elsewhere=f"{self._known.title}, which is not described", image=image,
                 )  # fmt: skip
         return None
 
-    def _launch(self, words: Sequence[Word]) -> int | None:
+    def _launch(self, program: Program) -> int | None:
         """The index of the first argument; None where the words run another program."""
-        if launching.talks(words):
+        if launching.talks(program):
             return None
-        for index, word in enumerate(words):
+        words = program.words
+        for index, called in enumerate(program.names):
             for name, first in self._known.programs:
-                following = words[index + 1].text if index + 1 < len(words) else ""
-                if word.program == name and first in {"", following}:
+                if called == name and (not first or (index + 1 < len(words) and words[index + 1].text == first)):
                     return index + (2 if first else 1)
-        for module, start in launching.modules(words):
+        for module, start in program.modules:
             if any(module == name or (name.endswith(".") and module.startswith(name)) for name in self._known.modules):
                 return start
         return None

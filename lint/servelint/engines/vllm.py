@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from servelint.deployment import Pool
-    from servelint.engines.command import Command, Program, Word
+    from servelint.engines.command import Command, Program
     from servelint.engines.config_arguments import Files
     from servelint.engines.versions import Version
     from servelint.facts import Fact
@@ -80,14 +80,15 @@ class Vllm:
         return defaults(pool)
 
 
-def _launch(words: Sequence[Word]) -> tuple[str, int] | None:
+def _launch(program: Program) -> tuple[str, int] | None:
     """(launcher, index of the first argument) of vLLM's server in a program's words; None if it runs none."""
-    if launching.talks(words):
+    if launching.talks(program):
         return None
-    for index, word in enumerate(words[:-1]):
-        if word.program == "vllm" and words[index + 1].text == "serve":
+    words = program.words
+    for index, name in enumerate(program.names[:-1]):
+        if name == "vllm" and words[index + 1].text == "serve":
             return "vllm serve", index + 2
-    for module, start in launching.modules(words):
+    for module, start in program.modules:
         if module in _SERVERS:
             return f"python -m {module}", start
         if module in _CLI and start < len(words) and words[start].text == "serve":
@@ -100,14 +101,15 @@ def _subcommand(image: str) -> str:
     return "" if vllm_images.owns_image(image) else "serve"
 
 
-def _starts_itself(image: str, words: Sequence[Word]) -> bool:
-    """The image's own entrypoint is vLLM's server, and ``words`` are its arguments rather than a program of their own.
+def _starts_itself(image: str, program: Program) -> bool:
+    """The image's own entrypoint is vLLM's server, and the words are its arguments rather than a program of their own.
 
     An image that is filled in later, or is nobody's known one, counts if its name or tag says vLLM and the arguments name a
     model or are the engine's, or where two of them are vLLM's alone.
     """
-    if not launching.are_arguments(words) or (words and words[0].program == "vllm"):
+    if not launching.are_arguments(program) or program.names[:1] == ("vllm",):
         return False
+    words = program.words
     if vllm_images.owns_image(image):
         return True
     telling = {flag for word in words for flag in _TELLING if word.text.replace("_", "-").startswith(flag)}

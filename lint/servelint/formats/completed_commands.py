@@ -54,8 +54,7 @@ def _behind(command: Command, base: Command) -> Command:
     """The arguments of ``command`` behind those of ``base``, each with its own document."""
     first = tuple(argument._replace(document=argument.document or base.document) for argument in base.arguments)
     own = (argument for argument in command.arguments if not (_is_supposed(argument) and base.last(argument.name)))
-    complete = command.complete and base.complete
-    return command._replace(arguments=(*first, *own), complete=complete, elsewhere=command.elsewhere or base.elsewhere)
+    return command.with_arguments((*first, *own), command.elsewhere or base.elsewhere)
 
 
 def _is_supposed(argument: Argument) -> bool:

@@ -191,7 +191,7 @@ def _command(server: _Server, surroundings: Surroundings) -> tuple[Command | Non
     inner = EmbeddedDocument(found[0], text, content)
     started = command("vllm", inner, settings, flag_table("vllm"), None, launcher=_CONFIG_KEY)
     passed = tuple(map(_as_passed, started.arguments))
-    return started._replace(arguments=passed, complete=False, elsewhere="KAITO"), ""
+    return started.with_arguments(passed, "KAITO"), ""
 
 
 def _as_passed(argument: Argument) -> Argument:

@@ -28,7 +28,6 @@ from servelint.formats import (
 from servelint.formats.bare_podspecs import template_of, template_with
 from servelint.formats.completed_commands import completed
 from servelint.formats.environment import environment
-from servelint.formats.kserve import GROUP
 from servelint.formats.unstated_facts import without_defaults
 from servelint.formats.writers import together
 from servelint.records import NamedTuple
@@ -43,6 +42,7 @@ if TYPE_CHECKING:
 
 MAIN = "kserve-container"
 NOTE = "this is a serving runtime; the InferenceService that uses it names the model"
+_GROUP = "serving.kserve.io/"
 _RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
 _FRAMEWORKS = ("model", "huggingface")  # the second: predictors of KServe before 0.14
 _TELLING = ("--tensor-parallel-size", "--max-model-len", "--gpu-memory-utilization", "--max_model_len", "--tensor_parallel_size")
@@ -230,7 +230,7 @@ class _Starter:
 
 
 def _runtime_of(surroundings: Surroundings, name: str) -> tuple[Document, Node] | None:
-    found = (objects.named_of(surroundings, GROUP, kind, name) for kind in _RUNTIMES)
+    found = (objects.named_of(surroundings, _GROUP, kind, name) for kind in _RUNTIMES)
     return next((each for each in found if each is not None), None)
 
 
@@ -263,7 +263,7 @@ def _open(pool: Pool, unseen: str) -> Pool:
     """Arguments that ``unseen`` may add: what is not stated has no default."""
     first, *rest = pool.containers
     if first.command is not None and first.command.complete:
-        first = first._replace(command=first.command._replace(complete=False, elsewhere=unseen))
+        first = first._replace(command=first.command.with_arguments(first.command.arguments, unseen))
         return pool._replace(containers=(first, *rest))
     return pool
 

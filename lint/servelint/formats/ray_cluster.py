@@ -224,7 +224,7 @@ def _started(group: Group) -> podspec.Started:
         for item in container.elements_at("args"):
             following = list(shell.programs_of_texts(group.document, [item], variables))
             if made and following:  # the items are joined by blanks, so that a command may go on in the next one
-                made[-1] = made[-1]._replace(words=(*made[-1].words, *following.pop(0).words))
+                made[-1] = made[-1].continued(following.pop(0).words)
             made += following
         return made
 

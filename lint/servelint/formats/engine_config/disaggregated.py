@@ -41,7 +41,7 @@ def deployment(document: Document, root: MappingNode, engine: Engine, name: str)
         if not isinstance(mapping, MappingNode):
             continue
         own = settings.command_of(engine, document, mapping, launcher=_LAUNCHER, ignored=_OWN)
-        started = own._replace(arguments=(*common.arguments, *own.arguments))
+        started = own.with_arguments((*common.arguments, *own.arguments), own.elsewhere)
         made = pool(engine, started, document, role.value)._replace(role=role)
         count = launches.whole(document, mapping.get("num_instances"), launches.REPLICAS, f"{key}.num_instances")
         if count is not None:

@@ -66,7 +66,7 @@ def _is_used(name: str, document: Document, documents: Iterable[Document]) -> bo
 
 def _deployment(physical: Document, document: Document, mapping: MappingNode, engine: Engine, name: str) -> Deployment:
     started = settings.command_of(engine, document, mapping, launcher="configuration file")
-    started = started._replace(complete=False, elsewhere=ELSEWHERE)
+    started = started.with_arguments(started.arguments, ELSEWHERE)
     return Deployment(name, "engine-config", physical, (pool(engine, started, physical, name),), notes=(NOTE,))
 
 
