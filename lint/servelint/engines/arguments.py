@@ -193,7 +193,7 @@ class _Parser:
         if word.variable and attached is None:
             self._from_elsewhere(word.text)
         taken = () if attached is not None else self._values(flag, key)
-        value = attached if attached is not None else " ".join(other.text for other in taken) if taken else None
+        value = attached if attached is not None else " ".join([other.text for other in taken]) if taken else None
         form = Form.JOINED if attached is not None else Form.SEPARATE if taken else Form.BARE
         self.arguments.append(Argument(name, written, value, form, (word, *taken), flag, key, abbreviated))
 
@@ -215,7 +215,7 @@ class _Parser:
 
 
 def _is_option(text: str) -> bool:
-    return len(text) > 1 and text[0] == "-" and not _is_number(text[1:])
+    return len(text) > 1 and text[0] == "-" and (text[1] == "-" or not _is_number(text[1:]))
 
 
 def _is_number(text: str) -> bool:
@@ -226,6 +226,8 @@ def _is_number(text: str) -> bool:
 
 def _is_jammed(text: str) -> bool:
     """A flag and more in one word: with a blank before it, in it, or (where no ``=`` follows) behind it."""
+    if text.split(None, 1) == [text]:
+        return False  # one word, as nearly all are
     stripped = text.strip()
     if not _is_option(stripped):
         return len(stripped.split(None, 1)) > 1 and re.match(_JAMMED_POSITIONAL, stripped) is not None

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from servelint.engines.shell_variables import RawWord, Variables
     from servelint.facts import Fact
     from servelint.source.nodes import Document, Node
+    from servelint.source.offsets import OffsetMap
 
 WRAPPERS = frozenset(
     (
@@ -45,7 +46,7 @@ def programs(
     or by a controller. ``node`` stands for the program where the container gives no words at all. Items that are no scalars
     are left out.
     """
-    words = tuple(_item(item, environment) for item in (*command, *args) if isinstance(item, ScalarNode))
+    words = tuple([_item(item, environment) for item in (*command, *args) if isinstance(item, ScalarNode)])
     return _programs(document, words, environment, node, entrypoint=not command)
 
 
@@ -189,10 +190,12 @@ def _kubelet_text(value: str, environment: Mapping[str, Fact[str]]) -> tuple[Map
 
 def _script(document: Document, node: ScalarNode, text: MappedText, variables: Variables, level: int) -> tuple[Program, ...]:
     from servelint.engines.shell_lexer import simple_commands
+    from servelint.source.offsets import offset_map
 
     found: list[Program] = []
+    offsets = offset_map(node, document.source)
     for command in simple_commands(text.text, variables):
-        placed = tuple(_word(document, node, text, word) for word in command.words)
+        placed = tuple([_word(node, offsets, text, word) for word in command.words])
         inner = _nested(text, command, placed) if level < _DEEPEST else None
         if inner is not None:
             found += _script(document, node, *inner, level + 1)
@@ -224,9 +227,9 @@ def _nested(text: MappedText, command: SimpleCommand, placed: tuple[Word, ...]) 
     return MappedText.of(pieces), variables
 
 
-def _word(document: Document, node: ScalarNode, text: MappedText, word: RawWord | Word) -> Word:
+def _word(node: ScalarNode, offsets: OffsetMap | None, text: MappedText, word: RawWord | Word) -> Word:
     if isinstance(word, Word):
         return word
     start, end, literal = text.locate(word.start, word.end)
-    span = node.source_span(document.source, start, end)
+    span = offsets.span(start, end) if offsets is not None else None
     return Word(word.text, span, node, False, word.variable, word.expanded or not literal, start, end)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from servelint.engines.shell_variables import Variables
     from servelint.engines.shell_words import CommandWords
 
-_PLAIN = re.compile(r"[^\s'\"\\$`;&|()<>#]+")
+_TOKEN = re.compile(r"([^\s'\"\\$`;&|()<>#]+)|[^\S\n]+")  # a stretch of plain text, or blanks
 _PLACEHOLDER = re.compile(r"<[A-Za-z][\w -]*>")  # <model-path>: somebody is to fill it in
 _ASSIGNMENT = re.compile(r"([A-Za-z_]\w*)(\+?)=")
 _OPENERS = frozenset(("if", "while", "until", "{"))
@@ -30,6 +30,7 @@ _DECLARERS = frozenset(("export", "declare", "local", "readonly", "typeset"))
 _READERS = frozenset(("read", "getopts", "mapfile", "readarray"))
 _TESTS = frozenset(("[", "[[", "test", "grep", "command", "which", "type", "false"))
 _EVALUATES = re.compile(r"eval|(?:.*/)?(?:ba|da|a|z|k)?sh")
+_EVALUATES_ENDS = ("sh", "eval")
 
 
 class SimpleCommand(NamedTuple):
@@ -61,15 +62,15 @@ class _Lexer(WordReader):
         while self.position < length:
             at = self.position
             character = text[at]
-            plain = _PLAIN.match(text, at)
-            if plain is not None:
-                self.position = plain.end()
-                self.add(plain.group(), at, self.position)
+            token = _TOKEN.match(text, at)
+            if token is not None:
+                if token.lastindex:
+                    self.add(token.group(), at, token.end())
+                else:
+                    self.end_word()
+                self.position = token.end()
             elif character == "\n":
                 self._newline()
-            elif character.isspace():
-                self.end_word()
-                self.position += 1
             elif character == "#":
                 if self.start >= 0:
                     self.position += 1
@@ -211,7 +212,7 @@ class _Lexer(WordReader):
         return []
 
     def _command(self, assignments: CommandWords, words: CommandWords) -> SimpleCommand:
-        if not any(_EVALUATES.fullmatch(word.text) for word in words):
+        if not any(word.text.endswith(_EVALUATES_ENDS) and _EVALUATES.fullmatch(word.text) for word in words):
             return SimpleCommand(words)
         variables = self.variables.snapshot()
         for word in assignments:

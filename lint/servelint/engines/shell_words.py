@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     CommandWords = list[RawWord | Word]
 
 NAME = re.compile(r"[A-Za-z_]\w*")
+_QUOTED = re.compile(r'[^"\\$`]+')
 _ESCAPES = {"n": "\n", "t": "\t", "r": "\r", "a": "\a", "b": "\b", "e": "\x1b", "f": "\f", "v": "\v"}
 _LONGEST_NAME = 60
 DEEPEST = 20  # ${a:-${b:-…}}, a=(b=(…))
@@ -57,13 +58,13 @@ class WordReader:
         if self.start < 0:
             return
         stop = self.position if end is None else end
-        word = RawWord(self.written, self.start, stop, tuple(self.pieces), self._variable, self._expanded)
-        empty = not word.text and not self.quoted
-        self.begin()
+        pieces = self.pieces
+        text = pieces[0].text if len(pieces) == 1 else self.written
         if self.skip_next:
             self.skip_next = False
-        elif not empty:  # an unquoted variable without a value leaves no word
-            self.words.append(word)
+        elif text or self.quoted:  # an unquoted variable without a value leaves no word
+            self.words.append(RawWord(text, self.start, stop, tuple(pieces), self._variable, self._expanded))
+        self.begin()
 
     # -- quoting
 
@@ -118,9 +119,8 @@ class WordReader:
                 self._backquoted(at)
                 at = self.position
             else:
-                stop = at + 1
-                while stop < len(text) and text[stop] not in '"\\$`':
-                    stop += 1
+                plain = _QUOTED.match(text, at + 1)
+                stop = plain.end() if plain is not None else at + 1
                 self.add(text[at:stop], at, stop)
                 at = stop
         self.position = min(at + 1, len(text))

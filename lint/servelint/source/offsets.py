@@ -73,20 +73,15 @@ class OffsetMap:
 
     def span(self, start: int, end: int) -> Span:
         """Where ``value[start:end]`` stands; an empty stretch stands before the character it precedes."""
+        starts, sources = self._starts, self._sources
+        if start >= self.length:
+            return Span(self.end, self.end)
+        piece = bisect_right(starts, start) - 1
+        begin = sources[piece] + (start - starts[piece] if self._verbatim[piece] else 0)
         if start == end:
-            at = self._begin(start) if start < self.length else self.end
-            return Span(at, at)
-        return Span(self._begin(start), self._stop(end - 1))
-
-    def _begin(self, offset: int) -> int:
-        piece = bisect_right(self._starts, offset) - 1
-        return self._sources[piece] + (offset - self._starts[piece] if self._verbatim[piece] else 0)
-
-    def _stop(self, offset: int) -> int:
-        piece = bisect_right(self._starts, offset) - 1
-        if self._verbatim[piece]:
-            return self._sources[piece] + offset - self._starts[piece] + 1
-        return self._sources[piece] + self._lengths[piece]
+            return Span(begin, begin)
+        piece = bisect_right(starts, end - 1, piece) - 1
+        return Span(begin, sources[piece] + (end - starts[piece] if self._verbatim[piece] else self._lengths[piece]))
 
 
 def source_span(node: ScalarNode, source: SourceText, start: int, end: int) -> Span | None:
@@ -299,9 +294,8 @@ def _block_lines(text: str, begin: int, indent: int) -> list[_Line]:
     size = len(text)
     while position < size:
         end = _next_break(text, position, size)
-        content = position
-        while content < end and content - position < indent and text[content] == " ":
-            content += 1
+        margin = text[position : min(position + indent, end)]
+        content = position + len(margin) - len(margin.lstrip(" "))
         if content - position < indent and content < end:
             break  # less indented: no longer ours
         after = _break_end(text, end) if end < size else end

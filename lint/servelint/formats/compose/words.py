@@ -6,6 +6,7 @@ github.com/mattn/go-shellwords, with which compose-go splits it, knows quotes an
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Word
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 _STOPS = frozenset(";&|<>")
+_PLAIN = re.compile(r"[^\s'\"\\;&|<>]+")
 
 
 class WordList:
@@ -87,6 +89,11 @@ def _split(text: str) -> list[list[Piece]]:
     quote = ""
     position = 0
     while position < len(text):
+        plain = _PLAIN.match(text, position)
+        if plain is not None:
+            current = _joined(current or [], Piece(plain.group(), position, plain.end(), True))
+            position = plain.end()
+            continue
         character = text[position]
         piece: Piece | None = None
         step = 1
