@@ -205,6 +205,7 @@ def test_the_table_is_parsed_once(monkeypatch: pytest.MonkeyPatch) -> None:
         return real(data)
 
     data_files.document.cache_clear()
+    accelerators.find_all.cache_clear()
     monkeypatch.setattr(json, "loads", counting)
     accelerators.find("H100")
     accelerators.find("A100")

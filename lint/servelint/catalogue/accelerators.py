@@ -6,6 +6,7 @@ Ascend 910C) has half its marketed size and peak here, and says so in ``devices_
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from servelint.catalogue import accelerator_names, data_files
@@ -106,6 +107,7 @@ def find(text: str) -> Accelerator | None:
     return found[0] if found else None
 
 
+@lru_cache(maxsize=256)
 def find_all(text: str) -> tuple[Accelerator, ...]:
     """Every accelerator that ``text`` may mean, the commonest first; empty if none.
 

@@ -19,6 +19,7 @@ Nothing is parsed before it is asked for: loading a table makes one index of the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from enum import Enum
 
 from servelint.engines.versions import Version
@@ -65,13 +66,17 @@ class Spelling(NamedTuple):
 class Flag:
     """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
 
-    __slots__ = ("_fields", "_intervals", "_scanned", "name", "spellings")
+    __slots__ = ("_ever", "_fields", "_intervals", "_presences", "_scanned", "_values_of", "name", "spellings")
 
     def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
         fields = line.split("\t")
         self._fields = fields + [""] * (9 - len(fields))
         self._scanned = scanned
         self._intervals: tuple[Interval, ...] | None = None
+        # What was asked before: by field, by field and version, by version and spelling.
+        self._ever: dict[int, tuple[str, ...]] = {}
+        self._values_of: dict[tuple[int, Version | None], tuple[str, ...]] = {}
+        self._presences: dict[tuple[Version, str], Presence] = {}
         spellings = []
         for part in self._fields[0].split(","):
             text, at, span = part.partition("@")
@@ -141,6 +146,12 @@ class Flag:
 
     def presence(self, version: Version, written: str = "") -> Presence:
         """Whether ``version`` accepts the flag (in the spelling ``written``, if given)."""
+        found = self._presences.get((version, written))
+        if found is None:
+            found = self._presences[version, written] = self._presence_in(version, written)
+        return found
+
+    def _presence_in(self, version: Version, written: str) -> Presence:
         if not self._scanned:
             return Presence.UNCERTAIN
         around = _around(self._scanned, version)
@@ -245,11 +256,20 @@ class Flag:
         return any(release in interval for spelling in self._meant(written) for interval in spelling.accepted)
 
     def _all_values(self, field: int) -> tuple[str, ...]:
-        values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]
-        return tuple(dict.fromkeys(values))
+        found = self._ever.get(field)
+        if found is None:
+            values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]
+            found = self._ever[field] = tuple(dict.fromkeys(values))
+        return found
 
     def _values(self, field: int, version: Version | None) -> tuple[str, ...]:
         """The values of a history that may hold in ``version``, oldest first."""
+        found = self._values_of.get((field, version))
+        if found is None:
+            found = self._values_of[field, version] = self._values_in(field, version)
+        return found
+
+    def _values_in(self, field: int, version: Version | None) -> tuple[str, ...]:
         text = self._fields[field]
         if "|" not in text or version is None:
             return self._all_values(field)[-1:]
@@ -273,8 +293,6 @@ def _around(scanned: tuple[Version, ...], version: Version) -> tuple[Version, ..
     """The scanned release that ``version`` is, or the two it lies between; None outside what was scanned."""
     if version < scanned[0] or version > scanned[-1]:
         return None
-    from bisect import bisect_left
-
     position = bisect_left(scanned, version)
     return (version,) if scanned[position] == version else (scanned[position - 1], scanned[position])
 
@@ -291,7 +309,7 @@ class FlagTable:
     ``clap``, ``click`` or ``environment``. ``scanned``: the releases, oldest first.
     """
 
-    __slots__ = ("_flags", "_index", "_lines", "engine", "parser", "scanned")
+    __slots__ = ("_flags", "_index", "_lines", "_ordered", "engine", "parser", "scanned")
 
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
@@ -308,6 +326,7 @@ class FlagTable:
         for number in range(4, len(lines) - 1):
             index[lines[number].partition("\t")[0].partition(",")[0]] = number
         self._index = index
+        self._ordered: list[str] = []  # the spellings, once a beginning of one is looked for
 
     def __len__(self) -> int:
         return len(self._lines) - 5
@@ -337,8 +356,15 @@ class FlagTable:
         prefix = self.spelled(written)
         if not prefix.startswith("--") or len(prefix) < 3 or self.parser not in {"flexible", "argparse"}:
             return ()
-        beginning = (name for name in self._index if name.startswith(prefix))
-        return tuple(sorted(name for name in beginning if _possible(self[name], name, version)))
+        if not self._ordered:
+            self._ordered = sorted(self._index)
+        found = []
+        for name in self._ordered[bisect_left(self._ordered, prefix) :]:
+            if not name.startswith(prefix):
+                break
+            if _possible(self[name], name, version):
+                found.append(name)
+        return tuple(found)
 
     def resolve(self, written: str, version: Version | None) -> tuple[Flag | None, bool]:
         """(the flag that ``written`` means, whether as an abbreviation).
@@ -363,7 +389,7 @@ class FlagTable:
     def _share(self, other: FlagTable) -> None:
         """Holds the flags of ``other``."""
         self.engine, self.parser, self.scanned = other.engine, other.parser, other.scanned
-        self._lines, self._index, self._flags = other._lines, other._index, {}
+        self._lines, self._index, self._ordered, self._flags = other._lines, other._index, [], {}
 
     def names(self) -> tuple[str, ...]:
         """Every canonical name, in order."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from servelint.engines.versions import Version
@@ -40,11 +41,13 @@ def split(image: str) -> tuple[str, str, str]:
     return head, tag, digest
 
 
+@lru_cache(maxsize=256)  # every engine asks it of every image
 def is_stand_in(image: str) -> bool:
     """The image's own name says that it takes an engine's arguments and runs no model, as ``llm-d-inference-sim`` does."""
     return not _STAND_INS.isdisjoint(split(image)[0].rpartition("/")[2].lower().replace("_", "-").split("-"))
 
 
+@lru_cache(maxsize=256)
 def version_of(image: str, releases: Releases) -> Version | None:
     """The version that the tag says, where the tag is the engine's own."""
     repository, tag, _ = split(image)

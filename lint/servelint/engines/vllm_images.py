@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from servelint.engines.images import Releases, split
 
@@ -28,6 +29,7 @@ RELEASES = Releases(
 )
 
 
+@lru_cache(maxsize=256)
 def owns_image(image: str) -> bool:
     """True if ``image`` is known to start vLLM's server by its own entrypoint."""
     repository = split(image)[0].lower()
