@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 
-from format_reading import Reading
+from format_reading import Reading, format_named
 from servelint.builtin import servelint_engines
 from servelint.facts import Fact, FactState
-from servelint.formats.dynamo import Dynamo
 from servelint.formats.ray import Ray
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from servelint.finding import Verdict
 
 FIXTURES = Path(__file__).parents[2] / "fixtures"
-FORMATS: dict[str, Any] = {"ray": Ray(), "dynamo": Dynamo()}
+FORMATS: dict[str, Any] = {"ray": Ray(), "dynamo": format_named("dynamo")}
 FILES = [(name, path) for name in FORMATS for path in sorted((FIXTURES / name).glob("*.yaml"))]
 WRONG: tuple[Any, ...] = (None, "", "x", -1, True, 1e400, [], [None], ["x", {}], {}, {"x": ["y"]}, "{{ .Values.x }}", "$X")
 ENGINES = tuple(servelint_engines())

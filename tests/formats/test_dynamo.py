@@ -7,11 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from format_reading import VerdictReading, written
+from format_reading import VerdictReading, format_named, written
 from servelint.builtin import servelint_engines
 from servelint.deployment import Role
 from servelint.facts import FactState
-from servelint.formats.dynamo import Dynamo
 from servelint.source import edits
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -26,7 +25,7 @@ ENGINES = tuple(servelint_engines())
 def recognise(text: str, reading: VerdictReading | None = None) -> list[Deployment]:
     documents = read_text(SourceText("dgd.yaml", text)).documents
     found = reading or VerdictReading(documents)
-    return [d for document in documents for d in Dynamo().recognise(document, found)]
+    return [d for document in documents for d in format_named("dynamo").recognise(document, found)]
 
 
 def one(text: str) -> Pool:

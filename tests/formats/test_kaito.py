@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from format_reading import VllmReading
+from format_reading import VllmReading, format_named
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, FactState, OriginKind
-from servelint.formats.kaito import Kaito
 from servelint.formats.kaito_presets import hub_id
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
@@ -22,7 +21,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "kaito"
 def read(text: str) -> tuple[list[Deployment], VllmReading]:
     documents = read_text(SourceText("kaito.yaml", text)).documents
     reading = VllmReading(documents)
-    return [found for document in documents for found in Kaito().recognise(document, reading)], reading
+    return [found for document in documents for found in format_named("kaito").recognise(document, reading)], reading
 
 
 def pools(name: str) -> tuple[Pool, ...]:

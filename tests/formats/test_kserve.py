@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from format_reading import VllmReading
+from format_reading import VllmReading, format_named
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import Fact, FactState, OriginKind
-from servelint.formats.kserve import KServe
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -21,7 +20,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "kserve"
 def recognise(text: str) -> dict[str, Deployment]:
     documents = read_text(SourceText("kserve.yaml", text)).documents
     reading = VllmReading(documents)
-    return {found.name: found for document in documents for found in KServe().recognise(document, reading)}
+    return {found.name: found for document in documents for found in format_named("kserve").recognise(document, reading)}
 
 
 def fixture(name: str) -> dict[str, Deployment]:
@@ -227,7 +226,7 @@ def test_a_variable_from_elsewhere_leaves_the_command_line_open() -> None:
 def test_numbers_that_are_none_are_reported() -> None:
     documents = read_text(SourceText("x.yaml", llm("{model: {uri: 'hf://a/b'}, replicas: many}"))).documents
     reading = VllmReading(documents)
-    [deployment] = KServe().recognise(documents[0], reading)
+    [deployment] = format_named("kserve").recognise(documents[0], reading)
     assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
     assert [code for code, _ in reading.problems] == ["DOC102"]
 

@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from format_reading import Reading, rewritten, written
+from format_reading import Reading, format_named, rewritten, written
 from servelint.deployment import Role
 from servelint.facts import FactState
-from servelint.formats.kthena import Kthena
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
@@ -24,7 +23,7 @@ def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
     documents = read_text(SourceText("x.yaml", text)).documents
     around = reading or Reading(documents)
     around.documents = documents
-    return [deployment for document in documents for deployment in Kthena().recognise(document, around)]
+    return [deployment for document in documents for deployment in format_named("kthena").recognise(document, around)]
 
 
 def fixture(name: str) -> dict[str, Pool]:

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from format_reading import Reading, rewritten, written
+from format_reading import Reading, format_named, rewritten, written
 from servelint.facts import FactState
-from servelint.formats.kubeai import KubeAI
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
@@ -23,7 +22,7 @@ def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
     documents = read_text(SourceText("x.yaml", text)).documents
     around = reading or Reading(documents)
     around.documents = documents
-    return [deployment for document in documents for deployment in KubeAI().recognise(document, around)]
+    return [deployment for document in documents for deployment in format_named("kubeai").recognise(document, around)]
 
 
 def fixture(name: str) -> dict[str, Pool]:

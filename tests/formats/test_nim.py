@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from format_reading import VllmReading
+from format_reading import VllmReading, format_named
 from servelint.facts import Fact, FactState
-from servelint.formats.nim import Nim
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -23,7 +22,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "nim"
 def recognise(text: str) -> dict[str, Deployment]:
     documents = read_text(SourceText("nim.yaml", text)).documents
     reading = VllmReading(documents)
-    return {found.name: found for document in documents for found in Nim().recognise(document, reading)}
+    return {found.name: found for document in documents for found in format_named("nim").recognise(document, reading)}
 
 
 def fixture(name: str) -> dict[str, Deployment]:

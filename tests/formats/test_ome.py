@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from format_reading import VllmReading
+from format_reading import VllmReading, format_named
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, FactState
-from servelint.formats.ome import Ome
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -21,7 +20,7 @@ FIXTURES = Path(__file__).parents[2] / "fixtures" / "ome"
 def recognise(text: str) -> dict[str, Deployment]:
     documents = read_text(SourceText("ome.yaml", text)).documents
     reading = VllmReading(documents)
-    return {found.name: found for document in documents for found in Ome().recognise(document, reading)}
+    return {found.name: found for document in documents for found in format_named("ome").recognise(document, reading)}
 
 
 def fixture(name: str) -> dict[str, Deployment]:

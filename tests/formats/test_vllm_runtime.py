@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from format_reading import Reading, rewritten, written
+from format_reading import Reading, format_named, rewritten, written
 from servelint.facts import FactState
-from servelint.formats.vllm_runtime import VllmRuntime
 from servelint.source.edits import apply
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -22,7 +21,7 @@ def recognise(text: str, reading: Reading | None = None) -> list[Deployment]:
     documents = read_text(SourceText("x.yaml", text)).documents
     around = reading or Reading(documents)
     around.documents = documents
-    return [deployment for document in documents for deployment in VllmRuntime().recognise(document, around)]
+    return [deployment for document in documents for deployment in format_named("vllm-runtime").recognise(document, around)]
 
 
 def fixture(name: str) -> dict[str, Pool]:

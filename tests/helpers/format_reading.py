@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.builtin import servelint_engines
+from servelint.builtin import FORMATS, servelint_engines
 from servelint.engines.vllm import Vllm
 from servelint.plugins import registry
 from servelint.source.edits import apply
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from servelint.engines.base import Engine
     from servelint.facts import Fact
     from servelint.finding import Verdict
+    from servelint.formats.base import Format
     from servelint.source.nodes import Document
 
 
@@ -62,6 +63,11 @@ class VllmReading(VerdictReading):
     def __init__(self, documents: tuple[Document, ...]) -> None:
         super().__init__(documents)
         self.engines = (Vllm(),)
+
+
+def format_named(name: str) -> Format:
+    """The built-in format of that name."""
+    return next(each for each in FORMATS if each.name == name)
 
 
 def written(fact: Fact[Any]) -> str:

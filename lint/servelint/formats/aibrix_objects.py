@@ -29,7 +29,8 @@ _GIVEN = (
 )  # fmt: skip
 
 
-def deployment(document: Document, kind: str, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+    kind = item.text_at("kind") or ""
     if kind.startswith("RayCluster"):
         pools = _fleet(document, kind, item, surroundings)
     else:

@@ -21,7 +21,7 @@ from servelint.formats.writers import EntryWriter, together
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
@@ -35,8 +35,8 @@ _RUNTIMES = {"vllm": "vllm", "sglang": "sglang", "tensorrtllm": "trtllm", "trtll
 _SIMULATORS = ("dynamo.mocker", "mocker")
 
 
-def deployment(document: Document, item: Node, surroundings: Surroundings) -> Deployment | None:
-    """The graph's deployment; None where no component of it runs an engine."""
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+    """The graph's deployment, where a component of it runs an engine."""
     name = controller_words.label_of(item).text
     for field, shape in (("services", MappingNode), ("components", SequenceNode)):
         objects.has_shape(surroundings, document, item, ("spec", field), shape, name)
@@ -48,13 +48,13 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> De
         for pool in _pools(document, component, framework, given, surroundings):
             pools.append(pool._replace(name=_free(component.name, pools)))
     if not pools:
-        return None
+        return
     pools = _roles(pools, every)
     pools = dynamo_targets.with_targets(document, pools, every, given)
     for pool in pools:
         podspec.report_invalid(surroundings, name, pool.replicas_min)
         podspec.report_invalid(surroundings, name, pool.nodes)
-    return Deployment(name, "dynamo", document, tuple(pools))
+    yield Deployment(name, "dynamo", document, tuple(pools))
 
 
 def _free(name: str, pools: Sequence[Pool]) -> str:

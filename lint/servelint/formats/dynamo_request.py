@@ -16,6 +16,9 @@ from servelint.formats.unstated_facts import FROM_ARGUMENTS
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
 _CHOSEN = "Dynamo's profiler chooses it"
@@ -26,14 +29,14 @@ _TARGETS = ("ttft", "itl", "isl", "osl", "concurrency", "requestRate")
 _SKUS = {"gb200_sxm": "GB200", "mi300": "MI300X"}
 
 
-def deployment(document: Document, item: Node) -> Deployment | None:
-    """What is asked for; None where the request names no model, or a simulated one."""
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:  # noqa: ARG001 - as all readers
+    """What is asked for, unless the request names no model, or a simulated one."""
     spec = item.get("spec")
     model = spec.get("model") if spec is not None else None
     if spec is None or not isinstance(model, ScalarNode):
-        return None
+        return
     if "true" in ((spec.text_at(*path) or "").lower() for path in (("useMocker",), ("features", "mocker", "enabled"))):
-        return None
+        return
     facts: dict[str, Any] = {
         name: Fact.unknown(fact_name(name), _CHOSEN, _REMEDY)
         for name in (*FROM_ARGUMENTS, "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version")
@@ -49,7 +52,7 @@ def deployment(document: Document, item: Node) -> Deployment | None:
     facts.update(dynamo_targets.facts(stated, _MILLI))
     name = controller_words.label_of(item)
     pool = Pool(name="serve", place=Place.of(document, model)).with_facts(facts)
-    return Deployment(name.text, "dynamo", document, (pool,), notes=("a profiler turns this request into a deployment",))
+    yield Deployment(name.text, "dynamo", document, (pool,), notes=("a profiler turns this request into a deployment",))
 
 
 def _engine(document: Document, node: Node | None) -> Fact[str]:

@@ -17,7 +17,6 @@ from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import controller_words, devices, launches, model_uris, objects, podspec
 from servelint.formats.bare_podspecs import named_container, template_of
 from servelint.formats.completed_commands import completed
-from servelint.formats.kserve import GROUP
 from servelint.formats.kserve_presets import CONFIG, DEGREES, MAIN, LlmObject, PresetArguments
 from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
@@ -35,7 +34,7 @@ _DEVICE_CLASS = "serving.kserve.io/exp-dra-device-class"
 _DEVICE_COUNT = "serving.kserve.io/exp-dra-device-count"
 
 
-def deployment(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
     spec = item.get("spec")
     if not isinstance(spec, MappingNode):
         return
@@ -44,7 +43,7 @@ def deployment(document: Document, item: Node, surroundings: Surroundings) -> It
     for reference in spec.elements_at("baseRefs"):
         name = reference.text_at("name") or ""
         found = objects.named(surroundings, CONFIG, name)
-        if found is None or not (found[1].text_at("apiVersion") or "").startswith(GROUP):
+        if found is None or not (found[1].text_at("apiVersion") or "").startswith("serving.kserve.io/"):
             missing.append(name)
         else:
             bases.append(LlmObject(*found, (), controller_words.label_of(found[1]), joined=True))

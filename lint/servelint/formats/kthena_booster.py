@@ -56,7 +56,7 @@ class _Backend(NamedTuple):
     kind: str
 
 
-def deployment(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
     name = controller_words.label_of(item).text
     backends = [node for node in (item.get("spec", "backend"), *item.elements_at("spec", "backends")) if node is not None]
     for index, node in enumerate(backends):

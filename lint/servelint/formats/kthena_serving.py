@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _WHO = "kthena"
 
 
-def deployment(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
     groups = custom_resources.number(document, item.get("spec"), "replicas", "replicas.min", default=1, of=_WHO)
     pools: list[Pool] = []
     for index, role in enumerate(item.elements_at("spec", "template", "roles")):

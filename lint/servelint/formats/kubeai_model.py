@@ -37,7 +37,7 @@ _LAUNCHERS = {"VLLM": ("python3", "-m", "vllm.entrypoints.openai.api_server"), "
 _PREFIXES = ("nvidia-gpu-", "amd-gpu-", "nvidia-", "amd-", "gpu-")
 
 
-def deployment(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
     spec = item.get("spec")
     name = controller_words.label_of(item)
     if spec is not None:

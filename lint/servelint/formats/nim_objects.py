@@ -17,7 +17,6 @@ from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, launches, objects, podspec, scheduling
 from servelint.formats.bare_podspecs import template_of
 from servelint.formats.environment import environment
-from servelint.formats.nim import GROUP
 from servelint.formats.nim_models import cached_model, image_model, variable_model
 from servelint.formats.unstated_facts import without_defaults
 from servelint.formats.writers import together
@@ -86,7 +85,7 @@ def _used(surroundings: Surroundings) -> set[str]:
 def _cache(service: MappingNode, surroundings: Surroundings) -> _Cache | None:
     name = service.text_at("storage", "nimCache", "name")
     found = objects.named(surroundings, "NIMCache", name) if name else None
-    return _Cache(*found) if found is not None and (found[1].text_at("apiVersion") or "").startswith(GROUP) else None
+    return _Cache(*found) if found is not None and (found[1].text_at("apiVersion") or "").startswith("apps.nvidia.com/") else None
 
 
 class _Service(NamedTuple):

@@ -15,7 +15,6 @@ from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import controller_words, devices, launches, model_uris, objects, pod_groups, podspec, scheduling
 from servelint.formats.bare_podspecs import template_of, template_with
 from servelint.formats.completed_commands import completed
-from servelint.formats.ome import GROUP, RUNTIMES
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
 
@@ -26,6 +25,8 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Document, Node
 
 NOTE = "this is a serving runtime; the InferenceService that uses it names the model"
+_GROUP = "ome.io/"
+_RUNTIMES = ("ClusterServingRuntime", "ServingRuntime")
 _USER = "the InferenceService that uses this runtime"
 _MODELS = ("ClusterBaseModel", "BaseModel")
 # Name of the pool, key in a runtime, key in a service, role where the other one exists, too.
@@ -118,7 +119,7 @@ class _Part(NamedTuple):
     def replicas(self) -> tuple[Fact[int], Fact[int]]:
         low = launches.whole(self.document, self.node.get("minReplicas"), launches.REPLICAS, "minReplicas")
         high = launches.whole(self.document, self.node.get("maxReplicas"), "replicas.max", "maxReplicas")
-        if self.kind in RUNTIMES:
+        if self.kind in _RUNTIMES:
             return (
                 low or Fact.unknown(launches.REPLICAS, f"they are stated by {_USER}"),
                 high or Fact.unknown("replicas.max", f"they are stated by {_USER}"),
@@ -170,7 +171,7 @@ def inference_service(document: Document, item: Node, surroundings: Surroundings
         return
     name = controller_words.label_of(item).text
     named = spec.text_at("runtime", "name") or spec.text_at("predictor", "model", "runtime") or ""
-    found = next((pair for kind in RUNTIMES if (pair := objects.named_of(surroundings, GROUP, kind, named)) is not None), None)
+    found = next((pair for kind in _RUNTIMES if (pair := objects.named_of(surroundings, _GROUP, kind, named)) is not None), None)
     bases = {pool.name: pool for pool in _runtime(*found, surroundings)} if found is not None else {}
     parts = [(part, spec.get(key), role) for part, _, key, role in _COMPONENTS]
     stated = [
@@ -217,7 +218,7 @@ def _model(document: Document, spec: MappingNode, surroundings: Surroundings) ->
     if not isinstance(node, ScalarNode):
         return None
     for kind in _MODELS:
-        found = objects.named_of(surroundings, GROUP, kind, node.text)
+        found = objects.named_of(surroundings, _GROUP, kind, node.text)
         uri = found[1].get("spec", "storage", "storageUri") if found is not None else None
         if found is not None and isinstance(uri, ScalarNode):
             return model_uris.model(found[0], uri, f"storageUri of the {kind} {node.text}")

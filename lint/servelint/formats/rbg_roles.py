@@ -32,7 +32,8 @@ _PATCHES = ("leaderTemplatePatch", "patchLeaderTemplate", "workerTemplatePatch",
 _SIZES = ("RBG_LWP_GROUP_SIZE", "LWS_GROUP_SIZE", "RBG_SIZE")
 
 
-def deployment(document: Document, kind: str, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+    kind = item.text_at("kind") or ""
     spec = item.get("spec")
     sets = None
     if kind == "RoleBasedGroupSet":

@@ -45,7 +45,7 @@ class _Spec(NamedTuple):
     placement: Node
 
 
-def deployment(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
+def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
     spec = item.get("spec")
     model = item.get("spec", "model")
     if spec is None or model is None:
