@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, Origin, OriginKind, Place
@@ -23,7 +25,7 @@ def is_placeholder(image: str) -> bool:
     first, slash, rest = repository.partition("/")
     path = rest if slash and ("." in first or ":" in first) else repository
     path = path.rpartition(":")[0] or path
-    return any(c in "${}<>()% " for c in image) or path != path.lower() or "replace" in path.lower()
+    return any(mark in image for mark in "${}<>()% ") or path != path.lower() or "replace" in path.lower()
 
 
 def image(document: Document, container: Node, *, partial: bool = False) -> Fact[str]:
@@ -41,9 +43,10 @@ def referred(image: str, origin: Origin, remedy: str = "") -> Fact[str]:
     return Fact.known(IMAGE, image, origin)
 
 
+@lru_cache(maxsize=256)  # several rules ask it of every image
 def words_of(image: str) -> frozenset[str]:
     """The words of an image reference, or of a part of one, in lower case: ``vllm-cpu:v0.9`` has vllm, cpu, v0 and 9."""
-    return frozenset("".join(c if c.isalnum() else " " for c in image.lower()).split())
+    return frozenset(re.findall(r"[^\W_]+", image.lower()))
 
 
 _MOVING = frozenset(("latest", "nightly", "main", "master", "dev", "develop", "edge", "rolling", "head", "trunk", "snapshot"))

@@ -83,7 +83,7 @@ class Devices(NamedTuple):
 
 def unevenness(resource: str) -> str:
     """Why one unit of ``resource`` is not one device of the engine; "" for :data:`COUNTED` and for no accelerator."""
-    if resource in COUNTED or resource in _MODIFIERS:
+    if "/" not in resource or resource in COUNTED or resource in _MODIFIERS:
         return ""
     return next((reason for prefix, reason in _UNEVEN if resource.startswith(prefix)), "")
 
@@ -94,15 +94,18 @@ def is_accelerator(resource: str) -> bool:
 
 def devices(container: Node) -> Devices:
     """What ``container`` asks for. Of several accelerator resources a counted one is taken first."""
+    resources = container.get("resources")
+    if resources is None:
+        return Devices("")
     written: dict[str, dict[str, ScalarNode]] = {}
     shared = False
     for side in ("limits", "requests"):
-        for key, _, value in container.entries_at("resources", side):
+        for key, _, value in resources.entries_at(side):
             if is_accelerator(key) and isinstance(value, ScalarNode) and not value.is_null:
                 written.setdefault(key, {})[side] = value
             shared = shared or key in _SHARES
     if not written:
-        claimed = bool(container.elements_at("resources", "claims"))
+        claimed = bool(resources.elements_at("claims"))
         return Devices(DYNAMIC if claimed else "", shared=shared)
     resource = min(written, key=lambda key: (key not in COUNTED, list(written).index(key)))
     sides = written[resource]
@@ -112,11 +115,11 @@ def devices(container: Node) -> Devices:
 
 def amount(node: ScalarNode) -> float | None:
     """The quantity a resource is set to (``4``, ``"4"``, ``4000m`` are four); None if it is none."""
-    from servelint.source import scalars  # lazy: only containers with accelerators need it
+    from servelint.source.scalars import kubernetes_value, quantity  # lazy: only containers with accelerators need it
 
-    value = scalars.kubernetes_value(node)
+    value = kubernetes_value(node)
     if isinstance(value, str):
-        return scalars.quantity(value)
+        return quantity(value)
     return None if value is None or isinstance(value, bool) else float(value)
 
 
@@ -126,9 +129,12 @@ def whole(node: ScalarNode) -> int | None:
     return int(number) if number is not None and number >= 0 and number.is_integer() else None
 
 
-def count(document: Document, container: Node, writer: Writer | None = None, *, partial: bool = False) -> Fact[int]:
-    """Devices the container asks for, as a fact. ``writer`` sets it in every place that states it."""
-    asked = devices(container)
+def count(
+    document: Document, container: Node, writer: Writer | None = None, *, partial: bool = False, asked: Devices | None = None
+) -> Fact[int]:
+    """Devices the container asks for (``asked``, if that is known already), as a fact. ``writer`` sets it in every place that
+    states it."""
+    asked = asked or devices(container)
     if asked.resource == DYNAMIC:
         return Fact.unknown(
             NAME,

@@ -10,6 +10,7 @@ from servelint.deployment import Deployment
 from servelint.engines.command import Program
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, installed_version, launches, wanted_accelerators
+from servelint.formats.needles import names_an_engine
 from servelint.formats.wanted_accelerators import Wanted
 from servelint.formats.writers import EntryWriter, ScalarWriter
 from servelint.records import NamedTuple
@@ -72,8 +73,7 @@ def _pools(document: Document, group: _Group, surroundings: Surroundings) -> lis
     image_node = group.get("image")
     reference = image_node.text if isinstance(image_node, ScalarNode) else ""
     texts = [reference, *(node.text for node in scripts if isinstance(node, ScalarNode))]
-    text = "\n".join(texts).lower()
-    if not any(needle.decode() in text for engine in surroundings.engines for needle in engine.needles):
+    if not names_an_engine("\n".join(texts), surroundings.engines):
         return []
     wanted, number = _wanted(group.get("resources", "gpu"))
     writer = ScalarWriter(document, number) if number is not None else None

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
 
 
 class Environment(Mapping[str, Fact[str]]):
-    """Variables by name. ``open_reason``: why further variables may exist ("" if none do); a name that is not listed is
-    then an unknown fact, not an absent one. Iteration gives the listed names only."""
+    """Variables by name. ``listed``: those that the manifest names, which iteration gives. ``open_reason``: why further ones may
+    exist ("" if none do); a name that is not listed is then an unknown fact, not an absent one."""
 
-    __slots__ = ("_listed", "open_reason")
+    __slots__ = ("listed", "open_reason")
 
     def __init__(self, listed: dict[str, Fact[str]], open_reason: str = "") -> None:
-        self._listed = listed
+        self.listed = listed
         self.open_reason = open_reason
 
     def __getitem__(self, name: str) -> Fact[str]:
-        fact = self._listed.get(name)
+        fact = self.listed.get(name)
         if fact is not None:
             return fact
         if self.open_reason:
@@ -33,10 +33,10 @@ class Environment(Mapping[str, Fact[str]]):
         raise KeyError(name)
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._listed)
+        return iter(self.listed)
 
     def __len__(self) -> int:
-        return len(self._listed)
+        return len(self.listed)
 
 
 def environment(

@@ -32,6 +32,8 @@ _STARTS = {
     "text-generation-launcher": "tgi",
 }  # fmt: skip
 _SCRIPTS = frozenset(("cli", "cmd", "command", "script", "run-command", "start-command", "launch-command", "entrypoint"))
+_IMAGES = frozenset(("image", "imageRepository"))
+_ASKING = frozenset(("resources", "limits", "requests", "claims", *devices.COUNTED))
 _MODEL_KEYS = ("id", "name", "repo", "repository", "uri", "path")
 # Images that are named for an engine they do not run.
 _NO_ENGINES = frozenset(
@@ -83,10 +85,11 @@ def server(
     """The server that ``node`` describes; None where it describes none. ``around``: the mappings it stands in."""
     if kebab(name) in ARGUMENTS or is_other_part(name):
         return None
-    image, reference = _image(document, node)
+    image, reference = _image(node)
     if reference and "/nim/" in reference:
-        return Server(document, name, node, NIM, reference, image, (node,)) if _is_llm_nim(node, reference) else None
-    own = tuple(_sections(node))
+        if not _is_llm_nim(node, reference):
+            return None
+        return Server(document, name, node, NIM, reference, _image_fact(document, image, reference), (node,))
     engine = _engine_of_image(reference, surroundings.engines)
     needed, holder = int(bool(around) or not engine), None  # the image of a whole chart says enough
     if not engine and (script := script_of(node)) is not None:
@@ -94,13 +97,15 @@ def server(
     if not engine and not reference:
         engine, needed = _named(name, node, around), 2
     if not engine and not reference and kebab(name) not in SECTIONS:
-        holder = next((outer for outer in around if _image(document, outer)[1]), None)
+        holder = next((outer for outer in around if _image(outer)[1]), None)
         if holder is not None:
-            image, reference = _image(document, holder)
+            image, reference = _image(holder)
             engine = _engine_of_image(reference, surroundings.engines)
     if not engine:
         return None
-    described = Server(document, name, node, engine, reference, image, own, around, holder)
+    own = tuple(_sections(node))
+    fact = _image_fact(document, image, reference)
+    described = Server(document, name, node, engine, reference, fact, own, around, holder)
     evidence = _evidence(described)
     if holder is not None and ("model" not in evidence or len(evidence) < 2):
         return None
@@ -245,25 +250,31 @@ def _is_hub_id(text: str) -> bool:
     return bool(slash and organisation and model) and "/" not in model and "://" not in plain
 
 
-def _image(document: Document, node: MappingNode) -> tuple[Fact[str], str]:
-    """``image`` as a text or as a mapping, with the tag that stands in it or beside it."""
+def _image(node: MappingNode) -> tuple[ScalarNode | None, str]:
+    """``image`` as a text or as a mapping: what names it, and its reference, with the tag that stands in it or beside it."""
+    if node.tabulated().keys().isdisjoint(_IMAGES):
+        return None, ""
     image = node.get("image")
     if isinstance(image, MappingNode):
-        parts = (image.get("repository") or image.get("name") or image.get("image"), image.get("tag"))
+        name, tag = image.get("repository") or image.get("name") or image.get("image"), image.get("tag")
         registry = image.text_at("registry") or ""
     else:
-        parts = (image or node.get("imageRepository"), node.get("tag") or node.get("imageTag"))
+        name, tag = image or node.get("imageRepository"), node.get("tag") or node.get("imageTag")
         registry = ""
-    name, tag = parts
     if not isinstance(name, ScalarNode) or not name.text.strip():
-        return Fact.unknown(IMAGE, "the values name no image"), ""
+        return None, ""
     reference = name.text.strip()
     if registry and not reference.startswith(registry):
         reference = f"{registry.rstrip('/')}/{reference}"
     if isinstance(tag, ScalarNode) and tag.text.strip() and ":" not in reference.rpartition("/")[2] and "@" not in reference:
         reference = f"{reference}:{tag.text.strip()}"
-    origin = Origin(OriginKind.FILE, "image", Place.of(document, name))
-    return containers.referred(reference, origin, REMEDY), reference
+    return name, reference
+
+
+def _image_fact(document: Document, name: ScalarNode | None, reference: str) -> Fact[str]:
+    if name is None:
+        return Fact.unknown(IMAGE, "the values name no image")
+    return containers.referred(reference, Origin(OriginKind.FILE, "image", Place.of(document, name)), REMEDY)
 
 
 def label_of(node: MappingNode) -> ScalarNode:
@@ -289,6 +300,8 @@ def asking(node: MappingNode) -> Node:
         return node
     found: list[tuple[bool, int, Node]] = []
     for inner in inside(node):
+        if inner.tabulated().keys().isdisjoint(_ASKING):
+            continue
         # resources: {nvidia.com/gpu: 4}; a node selector's nvidia.com/gpu.product is none.
         counts = any(inner.get(name) is not None for name in devices.COUNTED)
         flat = named_container(inner, "limits", **({"limits": inner} if counts else {}))

@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     from servelint.formats.helm_chart_server import Server
     from servelint.source.nodes import Document, Node
 
-_SWITCHES = ("enabled", "create", "deployed", "install", "deploy", "enable")
+_SWITCHES = frozenset(("enabled", "create", "deployed", "install", "deploy", "enable"))
 # A matrix of benchmark runs names images and models, too; what it lists are points to measure, not deployments.
-_MATRIX = ("seq-len-configs", "search-space")
+_MATRIX = frozenset(("seq-len-configs", "search-space"))
 _DEEPEST = 8
 _NAMES = ("fullnameOverride", "nameOverride", "servedModelName", "name")
 
@@ -61,8 +61,9 @@ def _title(name: str, node: Node) -> str:
 
 def _is_left_out(node: MappingNode, *, whole: bool) -> bool:
     """``whole``: it is the document's root. What switches that off are the defaults of a subchart, which another file changes."""
-    switched = not whole and any(value_words.is_false(node, key) for key in _SWITCHES)
-    return switched or any(node.entry(key) for key in _MATRIX)
+    keys = node.tabulated().keys()
+    switched = not whole and any(value_words.is_false(node, key) for key in keys & _SWITCHES)
+    return switched or not keys.isdisjoint(_MATRIX)
 
 
 def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[MappingNode, ...]]]:

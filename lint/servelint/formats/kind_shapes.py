@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.formats import objects
+from servelint.formats.needles import names_an_engine
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
@@ -89,11 +90,11 @@ def report(document: Document, surroundings: Surroundings) -> None:
     for item in _items(document):
         group = (item.text_at("apiVersion") or "").rpartition("/")[0]
         kind = item.text_at("kind") or ""
-        paths = _OWN.get((group, kind))
-        if paths is None and _names_an_engine(document, surroundings):
-            paths = _PLAIN.get((group, kind))
+        paths = _OWN.get((group, kind)) or _PLAIN.get((group, kind))
+        if paths is None or ((group, kind) in _PLAIN and not _names_an_engine(document, surroundings)):
+            continue
         name = item.text_at("metadata", "name") or kind
-        for path in (paths or "").split():
+        for path in paths.split():
             keys = tuple(path.split("."))
             node = item.get(*keys)
             if isinstance(node, ScalarNode) and (node.is_null or not node.text):
@@ -110,5 +111,4 @@ def _items(document: Document) -> Iterator[Node]:
 
 
 def _names_an_engine(document: Document, surroundings: Surroundings) -> bool:
-    text = document.source.text[document.span.start : document.span.end].lower()
-    return any(needle.decode() in text for engine in surroundings.engines for needle in engine.needles)
+    return names_an_engine(document.source.text[document.span.start : document.span.end], surroundings.engines)

@@ -5,6 +5,13 @@ By format: sets of lower-case byte strings; a file may be of the format if, for 
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from servelint.engines.base import Engine
+
 # In a needle set: any needle of any engine, those of plugins included.
 ENGINE = b"\0engine"
 
@@ -48,3 +55,9 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "llmaz": ((b"inference.llmaz.io/",),),
     "helm-values": ((b"servingenginespec",), (b"modelartifacts",), (b"image", ENGINE), (b"model", ENGINE)),
 }
+
+
+def names_an_engine(text: str, engines: Iterable[Engine]) -> bool:
+    """Whether any engine's needle occurs in ``text``, in whatever case."""
+    data = text.lower().encode("utf-8", "surrogatepass")
+    return any(needle in data for engine in engines for needle in engine.needles)

@@ -12,6 +12,7 @@ from servelint.deployment import Container, Pod, Pool
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, devices, mounted_files, roles, scheduling
 from servelint.formats.environment import environment
+from servelint.formats.needles import names_an_engine
 from servelint.formats.writers import EntryWriter, ScalarWriter, together
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
@@ -89,7 +90,7 @@ def engine_pools(
             name = pool.name
             while name in taken:
                 name, number = f"{pool.name}-{number}", number + 1
-            pools.append(pool._replace(name=name))
+            pools.append(pool if name == pool.name else pool._replace(name=name))
     if not pools and started is None and owner in _SERVING:
         from servelint.formats import own_programs  # lazy: only for pods in which no engine was found
 
@@ -124,7 +125,7 @@ def processes(
 
     reference = container.text_at("image") or ""
     words = _words(container)
-    if not _mentions_engine(reference, words, engines):
+    if not names_an_engine(f"{reference}\n{words}", engines):
         return []
     command_words, args = container.elements_at("command"), container.elements_at("args")
     programs = shell.programs(document, command_words, args, variables, container.get("image"))
@@ -193,11 +194,6 @@ def _words(container: Node) -> str:
     return "\n".join(item.text for item in items if isinstance(item, ScalarNode)).lower()
 
 
-def _mentions_engine(reference: str, words: str, engines: Sequence[Engine]) -> bool:
-    text = f"{reference.lower()}\n{words}"
-    return any(needle.decode() in text for engine in engines for needle in engine.needles)
-
-
 def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[str]]) -> Pool:
     document, engine, command = pod.document, process.engine, process.command
     image = containers.image(document, node, partial=pod.partial)
@@ -207,7 +203,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[s
     container = Container(name, document, node, command.engine, image, pod, command if process.described else None, variables)
     asked = devices.devices(node)
     writer = together((document, asked.limit), (document, asked.request))
-    gpus = devices.count(document, node, writer, partial=pod.partial)
+    gpus = devices.count(document, node, writer, partial=pod.partial, asked=asked)
     if process.shared:
         reason = "the container starts several engine processes; which GPUs each one gets is not stated"
         gpus = Fact.unknown(gpus.name, reason, origin=gpus.origin)

@@ -8,6 +8,7 @@ from servelint.deployment import Deployment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, launches, objects, ray_cluster, ray_serve
 from servelint.formats.environment import environment
+from servelint.formats.needles import names_an_engine
 from servelint.source.embedded import EmbeddedDocument, read
 from servelint.source.nodes import MappingNode, ScalarNode
 
@@ -75,8 +76,7 @@ def _job(document: Document, item: Node, surroundings: Surroundings) -> list[Poo
     entrypoint = item.get("spec", "entrypoint")
     if not isinstance(entrypoint, ScalarNode):
         return []
-    text = entrypoint.text.lower()
-    if not any(needle.decode() in text for engine in surroundings.engines for needle in engine.needles):
+    if not names_an_engine(entrypoint.text, surroundings.engines):
         return []
     from servelint.engines import shell  # lazy: only jobs that may run an engine are taken apart
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Deployment
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, installed_version, launches, wanted_accelerators
+from servelint.formats.needles import names_an_engine
 from servelint.formats.wanted_accelerators import Wanted
 from servelint.formats.writers import EntryWriter
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
@@ -33,8 +34,7 @@ def deployments(document: Document, root: MappingNode, run: ScalarNode, surround
     """The task's deployment, where its ``run`` script starts an engine."""
     from servelint.engines import shell
 
-    text = f"{run.text}\n{root.text_at('resources', 'image_id') or ''}".lower()
-    if not any(needle.decode() in text for engine in surroundings.engines for needle in engine.needles):
+    if not names_an_engine(f"{run.text}\n{root.text_at('resources', 'image_id') or ''}", surroundings.engines):
         return []
     wanted = _wanted(root.get("resources"))
     gpus = wanted_accelerators.gpus(document, wanted, _WHAT)

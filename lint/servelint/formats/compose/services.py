@@ -11,11 +11,10 @@ from servelint.formats.compose import accelerators
 from servelint.formats.compose.interpolation import interpolate
 from servelint.formats.compose.service import Service
 from servelint.formats.compose.words import WordList
+from servelint.formats.needles import names_an_engine
 from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from servelint.deployment import Pool
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document
@@ -26,7 +25,6 @@ _MERGED = "lint what `docker compose config` prints"
 
 def deployments(document: Document, services: MappingNode, surroundings: Surroundings) -> list[Deployment]:
     """The deployments among ``services``, in the order of the file."""
-    needles = [needle.decode() for engine in surroundings.engines for needle in engine.needles]
     found: list[Pool] = []
     every = [
         Service(document, name, key, node, services) for name, key, node in services.pairs() if isinstance(node, MappingNode)
@@ -34,7 +32,7 @@ def deployments(document: Document, services: MappingNode, surroundings: Surroun
     extended = {name for service in every for name in service.bases}
     for service in every:
         if service.name not in extended or service.get("command") is not None:  # else it is there to be extended
-            found += _pools(service, needles, surroundings)
+            found += _pools(service, surroundings)
     alone = [pool for pool in found if pool.role is Role.SERVE]
     together = [pool for pool in found if pool.role is not Role.SERVE]
     made = [Deployment(pool.name, "compose", document, (pool,)) for pool in alone]
@@ -44,14 +42,14 @@ def deployments(document: Document, services: MappingNode, surroundings: Surroun
     return sorted(made, key=lambda deployment: order[deployment.name])
 
 
-def _pools(service: Service, needles: Iterable[str], surroundings: Surroundings) -> list[Pool]:
+def _pools(service: Service, surroundings: Surroundings) -> list[Pool]:
     image, reference = service.image(containers.IMAGE)
     words = WordList(service.document)
     words.extend(service.get("entrypoint"))
     own = not words.words
     words.extend(service.get("command"))
-    text = "\n".join([reference, *(word.text for word in words.words)]).lower()
-    if not any(needle in text for needle in needles):
+    text = "\n".join([reference, *(word.text for word in words.words)])
+    if not names_an_engine(text, surroundings.engines):
         return []
     from servelint.engines import shell  # lazy: only services that may run an engine are taken apart
 
