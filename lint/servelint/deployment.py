@@ -68,7 +68,8 @@ class Container(NamedTuple):
 
     def variable(self, name: str) -> Fact[str] | None:
         """The variable as the manifest lists it; None also for one that at most may come from elsewhere."""
-        return self.environment[name] if name in set(self.environment) else None
+        listed: Mapping[str, Fact[str]] = getattr(self.environment, "listed", self.environment)
+        return listed.get(name)
 
 
 class Pool(NamedTuple):

@@ -83,7 +83,7 @@ class Fact(NamedTuple, Generic[T]):
 
     @staticmethod
     def known(name: str, value: U, origin: Origin, writer: Writer | None = None) -> Fact[U]:
-        return Fact(name, FactState.KNOWN, (value,), origin, writer=writer)
+        return Fact(name, FactState.KNOWN, (value,), origin, "", "", writer)
 
     @staticmethod
     def either(name: str, values: tuple[U, ...], origin: Origin, writer: Writer | None = None) -> Fact[U]:

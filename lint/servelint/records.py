@@ -37,6 +37,7 @@ else:
                 **namespace,
                 **{field: property(itemgetter(i)) for i, field in enumerate(fields)},
                 "__slots__": (), "__new__": constructor, "_fields": fields, "__match_args__": fields, "_field_defaults": defaults,
+                "_positions": {field: i for i, field in enumerate(fields)},
             }  # fmt: skip
             content.pop("__orig_bases__", None)
             return type(name, (_Record,), content)
@@ -52,10 +53,14 @@ else:
             return cls(*values)
 
         def _replace(self, **changes):
-            made = tuple.__new__(type(self), map(changes.pop, self._fields, self))
-            if changes:
-                raise ValueError(f"Got unexpected field names: {list(changes)!r}")
-            return made
+            positions = self._positions
+            unknown = [name for name in changes if name not in positions]
+            if unknown:
+                raise ValueError(f"Got unexpected field names: {unknown!r}")
+            values = list(self)
+            for name, value in changes.items():
+                values[positions[name]] = value
+            return tuple.__new__(type(self), values)
 
         def _asdict(self):
             return dict(zip(self._fields, self, strict=True))
