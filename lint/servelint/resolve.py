@@ -93,8 +93,11 @@ def complete(deployment: Deployment, config: Config, engines: Mapping[str, Engin
     """The deployment with every fact that can be known; a stated fact is never replaced."""
     pools = []
     for stated in deployment.pools:
-        pool = stated._replace(version=_version(stated, config), accelerator=_accelerator(stated, config))
-        pool = pool._replace(architecture=_architecture(pool, lookup))
+        pool = stated._replace(
+            version=_version(stated, config),
+            accelerator=_accelerator(stated, config),
+            architecture=_architecture(stated, lookup),
+        )
         engine = engines.get(pool.engine.get(""))
         if engine is not None:
             defaults = {field: fact for field, fact in engine.defaults(pool).items() if _missing(getattr(pool, field))}
