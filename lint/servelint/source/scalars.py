@@ -50,7 +50,14 @@ def kubernetes_value(node: ScalarNode) -> Value:
     return value
 
 
+def _is_count(text: str) -> bool:
+    """Digits that begin with no zero, as nearly every number is written: all dialects read them alike."""
+    return text.isascii() and text.isdigit() and text[0] != "0" and len(text) < 19
+
+
 def _kubernetes_plain(text: str) -> Value:
+    if _is_count(text):
+        return int(text)
     if text in _NULLS:
         return None
     if text in _KUBERNETES_BOOLEANS:
@@ -84,6 +91,8 @@ def core_value(node: ScalarNode) -> Value:
 
 
 def _core_plain(text: str) -> Value:
+    if _is_count(text):
+        return int(text)
     if text in _NULLS:
         return None
     if text in _CORE_BOOLEANS:
@@ -183,6 +192,8 @@ def quantity(text: str) -> float | None:
     Grammar: the type comment of ``Quantity`` in k8s.io/apimachinery/pkg/api/resource/quantity.go (a signed decimal, then
     a binary suffix, a decimal suffix, or an exponent). Suffixes are case-sensitive; ``1E`` is an exa, ``1E3`` an exponent.
     """
+    if _is_count(text):
+        return float(text)
     end = 1 if text[:1] in ("+", "-") else 0
     start = end
     while end < len(text) and (text[end] in _DIGITS or text[end] == "."):
