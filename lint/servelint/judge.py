@@ -92,16 +92,18 @@ def _subjects(
     return []
 
 
-def _worst(verdicts: list[tuple[Verdict, str]]) -> list[Verdict]:
-    """One verdict per place and key; where the case made the difference, the label says which case."""
+def _worst(verdicts: list[tuple[Verdict, str]], cases: frozenset[str] = frozenset(("",))) -> list[Verdict]:
+    """One verdict per place and key; where the case made the difference, the label says which case.
+
+    ``cases``: the names of all cases, those included of which nothing was said.
+    """
     groups: dict[tuple[Any, str], list[tuple[Verdict, str]]] = {}
     for verdict, name in verdicts:
         groups.setdefault((verdict.place, verdict.key), []).append((verdict, name))
-    cases = {name for _, name in verdicts}
     kept = []
     for group in groups.values():
         verdict, name = max(group, key=lambda item: item[0].severity or Severity.INFO)
-        alike = len({each.label for each, _ in group}) == 1 and {each for _, each in group} == cases
+        alike = len({each.label for each, _ in group}) == 1 and cases <= {each for _, each in group}
         if name and not alike:
             verdict = verdict._replace(label=f"{verdict.label} (on {name}, one of the GPU types allowed here)")
         kept.append(verdict)
@@ -164,7 +166,7 @@ def judge(deployment: Deployment, rules: Iterable[Rule], knowledge: Mapping[str,
             else:
                 found = [(verdict, case.accelerator.name) for case in subject.cases
                          for verdict in _verdicts(rule, case, deployment.name, missing)]  # fmt: skip
-                verdicts = _worst(found)
+                verdicts = _worst(found, frozenset(case.accelerator.name for case in subject.cases)) if found else []
             said += [Said(rule, verdict, deployment.name, subject.pool) for verdict in verdicts]
     return Judgement(said, missing.not_checked(deployment.document.source.path, deployment.name))
 

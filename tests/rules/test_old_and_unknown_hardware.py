@@ -130,3 +130,12 @@ def test_only_nvidias_gpus_lack_a_link(
     report = lint_texts([SourceText("llm.yaml", text)], session)
     assert bool(found(report, "PAR218")) is said
     assert not any("PAR218" in item.codes for item in report.not_checked)
+
+
+def test_a_verdict_of_one_of_several_gpu_types_says_which(session: Session) -> None:
+    task = (
+        "resources:\n  accelerators: {A100: 1, H200: 1}\n  image_id: docker:vllm/vllm-openai:v0.19.1\n"
+        "run: vllm serve Qwen/Qwen3-32B --max-model-len 4096\n"
+    )
+    (finding,) = found(lint_texts([SourceText("task.yaml", task)], session), "MEM401")
+    assert finding.label.endswith("(on A100-SXM4-40GB, one of the GPU types allowed here)")
