@@ -294,12 +294,13 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
     Options that stand twice on one command line, under the same name or under two of its names (`-tp 2 …
     --tensor-parallel-size 4`). Options that collect what each occurrence says, keys set one by one
     (`--compilation-config.level`), a command line that overrides a configuration file, and an object that overrides what its
-    runtime gives are left out.
+    runtime gives are left out. TGI reads a variable for each of its options, too: one that says otherwise than the command
+    line counts as a second occurrence.
 
     ## Why it matters
 
     The last one wins and the other one is silently nothing: the reader of the manifest sees 2 and the engine runs with 4.
-    The launcher of TGI refuses a second occurrence.
+    The launcher of TGI refuses a second occurrence, and prefers the command line to the environment.
 
     ## How to fix
 
@@ -328,6 +329,10 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
         overrides = argument.document is not winner.document and command.table.parser != "clap"
         if winner is not argument and is_written(argument) and not overrides and not _is_written_once(argument, winner):
             yield _given_twice(command, argument, winner)
+    if command.engine == "tgi":
+        from servelint_rules.variables_of_options import contradicted  # lazy: TGI alone reads its options from the environment
+
+        yield from contradicted(case.container, command, winners.values())
 
 
 def _is_written_once(argument: Argument, other: Argument) -> bool:

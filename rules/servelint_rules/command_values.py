@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from servelint.case import ContainerCase
     from servelint.engines.command import Argument, Command
     from servelint.engines.flags import Flag
+    from servelint.engines.versions import Version
 
 # What vLLM's optional_type reads as Python's None (vllm/engine/arg_utils.py), for any option that may be left out.
 _NONE = frozenset(("", "none"))
@@ -123,7 +124,8 @@ def value_out_of_range(case: ContainerCase) -> Iterator[Verdict]:
 
     Values of numeric options: that they are numbers of the right kind, and that they keep the bounds the engine states
     (`--gpu-memory-utilization` in (0, 1], degrees and sizes at least 1). Human-readable sizes (`32k`) are read where the
-    option takes them.
+    option takes them. An empty value (`--tensor-parallel-size=`) is no number, but for options of vLLM that may be left out,
+    which read it as that.
 
     ## Why it matters
 
@@ -155,13 +157,14 @@ def value_out_of_range(case: ContainerCase) -> Iterator[Verdict]:
         kinds = flag.kinds_at(version) if version is not None else flag.kinds_ever()
         found = number(value, kinds)
         if found is None:
-            if _is_word_for_number(command, flag, value):
+            if _is_word_for_number(command, flag, value, version):
                 continue
             severity, certainty = _sure(case, command, argument)
             what = "whole number" if kinds[-1] != "float" else "number"
+            label = f"“{shortened(value, 40)}” is " + ("larger than any setting" if value.strip().isdigit() else f"no {what}")
             yield Verdict(
                 command.place_of(argument),
-                f"“{shortened(value, 40)}” is " + (f"no {what}" if not value.strip().isdigit() else "larger than any setting"),
+                label if value.strip() else f"{argument.written} is given nothing, and takes a {what}",
                 severity=severity,
                 certainty=certainty,
                 key=argument.name,
@@ -180,9 +183,15 @@ def value_out_of_range(case: ContainerCase) -> Iterator[Verdict]:
             )
 
 
-def _is_word_for_number(command: Command, flag: Flag, value: str) -> bool:
-    """Words that some release reads in place of a number: none, and a length that vLLM is to find itself."""
+def _is_word_for_number(command: Command, flag: Flag, value: str, version: Version | None) -> bool:
+    """Words that some release reads in place of a number: none, and a length that vLLM is to find itself.
+
+    Nothing at all is Python's None to vLLM's options that may be left out; those with a number as their default may not.
+    """
     text = value.strip().lower()
+    if not text:
+        defaults = flag.defaults_at(version)
+        return command.engine == "vllm" and (not flag.constraints or not defaults or "None" in defaults)
     return text in _NONE or text == "auto" or (command.engine == "vllm" and flag.default_at(None) == text)
 
 

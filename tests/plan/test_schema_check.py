@@ -264,3 +264,17 @@ def test_a_pasted_configuration_may_hold_nulls_and_lists(plan: Make) -> None:
     )
     assert found.problems == []
     assert found.deployment.pools[0].architecture.is_known
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("apiVersion: servelint/v1\nkind: DeploymntPlan\n", [("DOC102", 2, 7)]),
+        ("apiVersion: servelint/v1\nmodel: {repo: Qwen/Qwen3-8B}\n", [("DOC102", 1, 13)]),
+        ("apiVersion: servelint.example.com/v1\nkind: DeploymntPlan\n", []),  # an API group that only begins alike
+    ],
+)
+def test_a_kind_that_there_is_not_is_said(recognised: Callable[[str], Any], text: str, said: list[tuple[str, int, int]]) -> None:
+    found = recognised(text)
+    assert found.deployments == []
+    assert [(problem.code, problem.line, problem.column) for problem in found.problems] == said

@@ -111,6 +111,9 @@ def test_what_is_filled_in_later_is_not_judged(lint: Callable[..., Report], valu
         ("--max-model-len=1.5k", False),
         ("--tensor-parallel-size=0", True),
         ("--seed=None", False),
+        ("--tensor-parallel-size=", True),
+        ("'--gpu-memory-utilization='", True),
+        ("--data-parallel-size-local=", False),  # may be left out
     ],
 )
 def test_numbers_keep_their_bounds(lint: Callable[..., Report], argument: str, found: bool) -> None:

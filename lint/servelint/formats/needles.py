@@ -25,7 +25,7 @@ ENGINE_SETTINGS = frozenset((
 ))  # fmt: skip
 
 NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
-    "plan": ((b"deploymentplan",),),
+    "plan": ((b"deploymentplan",), (b"servelint/v",)),
     # Every pod spec has the key "containers"; the kind is not looked for, since it has many spellings in YAML and JSON.
     "kubernetes": ((b"containers", ENGINE),),
     "leaderworkerset": ((b"leaderworkerset.x-k8s.io", ENGINE),),

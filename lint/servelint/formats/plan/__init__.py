@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 class NativePlan:
     """``kind: DeploymentPlan`` of ``apiVersion: servelint/v1``.
 
-    The needle is the kind alone, so that a plan whose ``apiVersion`` is missing or misspelt is told so.
+    The needles are the kind and the ``apiVersion``, each alone, so that one in which the other is missing or misspelt is told so.
     """
 
     name = "plan"
 
     def recognise(self, document: Document, surroundings: Surroundings) -> Iterable[Deployment]:
         # Lazy imports (as elsewhere in this package): a run without a plan must not pay for reading plans.
-        if document.text_at("kind") != "DeploymentPlan":
+        is_ours = document.text_at("kind") == "DeploymentPlan"
+        if not is_ours and not (document.text_at("apiVersion") or "").startswith("servelint/"):
             return ()
-        from servelint.formats.plan.recognise import recognise
+        from servelint.formats.plan.recognise import recognise, report_kind
 
-        return recognise(document, surroundings)
+        if is_ours:
+            return recognise(document, surroundings)
+        report_kind(document, surroundings)
+        return ()

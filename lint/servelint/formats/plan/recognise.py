@@ -40,6 +40,16 @@ def is_plan(document: Document) -> bool:
     return version is None or version.startswith(API_GROUP) or version == API_GROUP.rstrip("/")
 
 
+def report_kind(document: Document, surroundings: Surroundings) -> None:
+    """Reports that a document of our API group is of no kind that there is."""
+    node = document.get("kind") or document.get("apiVersion") or document.root
+    if node is not None:
+        kind = document.text_at("kind")
+        said = f"{document.text_at('apiVersion')} has no kind {kind}" if kind else "the kind is not stated"
+        verdict = Verdict(Place.of(document, node), f"{said}: {KIND} is the only one, and nothing is checked here", key="kind")
+        surroundings.problem("DOC102", verdict, document.text_at("metadata", "name") or "plan")
+
+
 def recognise(document: Document, surroundings: Surroundings) -> list[Deployment]:
     """The deployment that a plan states; schema violations are reported, and only stop the facts they concern."""
     if not is_plan(document) or document.root is None:
