@@ -52,7 +52,8 @@ def weights_do_not_fit(case: PoolCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven where the weights alone exceed the budget. Estimated otherwise: an error only if it fails even with every term
-    at its favourable end, in a regime that measured start-ups calibrate; a warning if the middle of the estimate fails.
+    at its favourable end, in a regime that measured start-ups calibrate; a warning if the middle of the estimate fails, or,
+    where no start-ups calibrate it, the middle of its upper half.
 
     ## References
 
@@ -125,8 +126,9 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
 
     Estimated. An error only if it fails even where every term stands at its favourable end, in a regime that measured
     start-ups calibrate, or even with no activations and no overhead at all; a warning if the middle of the estimate
-    fails, and for an engine that starts all the same. The peak of activations is not monotone in the length, so the length
-    named leaves the estimate's margin.
+    fails (of its upper half, where no start-ups calibrate it and it may be off by more than what is needed), and for an
+    engine that starts all the same. The peak of activations is not monotone in the length, so the length named leaves the
+    estimate's margin.
 
     ## References
 
@@ -187,9 +189,15 @@ def _request(memory: MemoryBudget, length: int, needed: float) -> str:
 
 
 def _failure(case: PoolCase, memory: MemoryBudget, needed: float) -> tuple[Severity, Certainty] | None:
-    """How surely a KV cache of ``needed`` bytes per GPU is not there; None if the middle of the estimate holds it."""
+    """How surely a KV cache of ``needed`` bytes per GPU is not there; None if the middle of the estimate holds it.
+
+    An interval that nothing calibrates runs from worst to best case, and its middle leans to the worse. Where it may be off by
+    more than what is needed, that says too little: there the middle of its upper half must fail.
+    """
     pool = memory.kv_pool_bytes
-    if pool.mid > needed or (pool.mid == needed and needed > 0):
+    settled = memory.calibrated or (pool.high - pool.low) / 2 <= needed
+    likely = pool.mid if settled else (pool.mid + pool.high) / 2
+    if likely > needed or (likely == needed and needed > 0):
         return None
     stated = case.pool.kv_cache_memory_bytes.is_known  # then there is nothing to estimate
     without_anything = memory.budget_bytes.high - memory.weights_bytes.low
