@@ -351,3 +351,19 @@ def test_a_matrix_of_benchmark_runs_deploys_nothing() -> None:
     run = "{image: 'vllm/vllm-openai:v0.19.1', model: Qwen/Qwen3-32B, framework: vllm, %s: [{isl: 1024, tp: 2}]}"
     assert recognise(f"fp8-h200: {run % 'seq-len-configs'}") == []
     assert recognise(f"fp8-h200: {run % 'servers'}") != []
+
+
+def test_the_model_that_the_arguments_name_is_read() -> None:
+    [deployment] = recognise(
+        "vllm:\n  image: {repository: vllm/vllm-openai, tag: v0.19.1}\n  args: [--model, org/model, --max-model-len, '2048']\n"
+    )
+    [pool] = deployment.pools
+    assert pool.model.value == "org/model"
+    [silent] = recognise("vllm:\n  image: {repository: vllm/vllm-openai, tag: v0.19.1}\n  args: [--max-model-len, '2048']\n")
+    assert not silent.pools[0].model.is_known, "the templates may name it, so that no default of vLLM counts"
+
+
+def test_objects_of_a_pipeline_are_no_servers() -> None:
+    stage = "stages:\n  - _target_: curator.stages.Answer\n    vllm: {model: org/model, tensor_parallel_size: 2, image: vllm/vllm-openai}\n"
+    assert recognise(stage) == []
+    assert recognise(stage.replace("_target_", "name")) != []

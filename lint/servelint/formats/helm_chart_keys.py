@@ -56,6 +56,8 @@ GPU_COUNTS = frozenset((
 ))  # fmt: skip
 GPU_TYPES = frozenset(("gpu-type", "gpu-product", "gpu-model", "accelerator-type", "accelerator", "gpu-name"))
 REPLICAS = frozenset(("replica-count", "replicas", "num-replicas"))
+WORKLOADS = frozenset(("deployment", "workload", "statefulset", "predictor", "inference"))
+"""Words of keys under which charts say how many copies there are."""
 NODES = frozenset(("nnodes", "num-nodes", "node-count", "nodes"))
 
 

@@ -12,7 +12,7 @@ from servelint.engines.command import Program
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import controller_words, devices, launches, podspec, scheduling, value_words
 from servelint.formats.environment import Environment, environment
-from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, flag_of, kebab
+from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, WORKLOADS, flag_of, kebab
 from servelint.formats.helm_chart_server import (
     NIM,
     REASON,
@@ -24,6 +24,7 @@ from servelint.formats.helm_chart_server import (
     count_of,
     engine_names,
     inside,
+    is_other_part,
     label_of,
     model,
     script_of,
@@ -64,12 +65,10 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
     programs = _programs(server, variables)
     gpus, resource = _gpus(server)
     least, most = _replicas(document, node)
-    for other in (node.get("deployment"), server.frame):
+    for other in (node.get("deployment"), server.frame, *_workloads(node), *_workloads(server.frame)):
         if least.state is FactState.UNKNOWN and least.place is None and isinstance(other, MappingNode):
             least, most = _replicas(document, other)
     facts: dict[str, Fact[Any]] = {"replicas_min": least, "replicas_max": most}
-    if model(server) is None and script_of(node) is None and not (command_of(node) and starts_engine(command_of(node))):
-        facts["model"] = Fact.unknown("model.id", REASON, REMEDY)
     accelerator = _accelerator(server)
     if accelerator is not None:
         facts["accelerator"] = accelerator
@@ -81,7 +80,27 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
     found = [pool for pool in launches.pools(launch, surroundings.engines) if pool.engine.get("") == server.engine]
     if found:
         podspec.report_invalid(surroundings, title, least)
-    return [_over_hosts(without_defaults(pool, REASON, REMEDY)) for pool in found[:1]]
+    return [_over_hosts(_with_model(server, without_defaults(pool, REASON, REMEDY))) for pool in found[:1]]
+
+
+def _with_model(server: Server, pool: Pool) -> Pool:
+    """Templates may name the model where neither a key nor an argument does."""
+    command = command_of(server.node)
+    if model(server) is not None or script_of(server.node) is not None or (command and starts_engine(command)):
+        return pool
+    stated = pool.model.origin is not None and pool.model.origin.kind is OriginKind.FILE
+    return pool if stated else pool._replace(model=Fact.unknown("model.id", REASON, REMEDY))
+
+
+def _workloads(node: Node | None) -> list[Node]:
+    """What a mapping says of the workload that its server becomes, down to the second level: ``workload.deployment``."""
+    found: list[Node] = []
+    level = [node] if node is not None else []
+    for _ in range(2):
+        pairs = [(key, value) for outer in level for key, _, value in outer.entries_at() if value.get("image") is None]
+        level = [value for key, value in pairs if not WORKLOADS.isdisjoint(kebab(key).split("-")) and not is_other_part(key)]
+        found += level
+    return found
 
 
 def _over_hosts(pool: Pool) -> Pool:

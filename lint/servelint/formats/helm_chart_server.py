@@ -37,7 +37,22 @@ _ASKING = frozenset(("resources", "limits", "requests", "claims", *devices.COUNT
 _MODEL_KEYS = ("id", "name", "repo", "repository", "uri", "path")
 # Images that are named for an engine they do not run.
 _NO_ENGINES = frozenset(
-    ("router", "gateway", "bench", "exporter", "client", "frontend", "proxy", "operator", "sidecar", "webui", "benchmark")
+    (
+        "router",
+        "gateway",
+        "bench",
+        "exporter",
+        "client",
+        "frontend",
+        "proxy",
+        "operator",
+        "sidecar",
+        "webui",
+        "benchmark",
+        "tokenizer",
+        "renderer",
+        "downloader",
+    )
 )
 # NIMs that generate no text.
 _OTHER_NIMS = ("embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "detection", "guard")
@@ -112,6 +127,9 @@ def server(
     if "model" not in evidence:
         described = described._replace(sections=(*own, *_outer_sections(around)))
         evidence |= _evidence(described)
+    if not evidence and (outer := described.frame) is not None:
+        described = described._replace(sections=(*own, outer))  # app: {image: …}, and what it is started with beside it
+        evidence = _evidence(described)
     return described if len(evidence) >= needed else None
 
 

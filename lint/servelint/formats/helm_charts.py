@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 _SWITCHES = frozenset(("enabled", "create", "deployed", "install", "deploy", "enable"))
 # A matrix of benchmark runs names images and models, too; what it lists are points to measure, not deployments.
-_MATRIX = frozenset(("seq-len-configs", "search-space"))
+_MATRIX = ("seq-len-configs", "search-space")
+# Hydra makes Python objects of such mappings, in a program that is no chart.
+_OBJECTS = "_target_"
+_NO_SERVER = frozenset((*_MATRIX, _OBJECTS))
 _DEEPEST = 8
 _NAMES = ("fullnameOverride", "nameOverride", "servedModelName", "name")
 
@@ -63,7 +66,7 @@ def _is_left_out(node: MappingNode, *, whole: bool) -> bool:
     """``whole``: it is the document's root. What switches that off are the defaults of a subchart, which another file changes."""
     keys = node.tabulated().keys()
     switched = not whole and any(value_words.is_false(node, key) for key in keys & _SWITCHES)
-    return switched or not keys.isdisjoint(_MATRIX)
+    return switched or not keys.isdisjoint(_NO_SERVER)
 
 
 def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[MappingNode, ...]]]:
