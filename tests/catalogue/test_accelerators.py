@@ -22,6 +22,7 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
     [
         # nvidia.com/gpu.product of GPU feature discovery
         ("NVIDIA-H100-80GB-HBM3", [H100]),
+        ("H100_NVLINK_80GB", [H100]),  # CoreWeave's word for the form
         ("Tesla-T4", ["T4"]),
         ("Tesla-T4-SHARED", ["T4"]),
         ("NVIDIA-H200", ["H200-SXM-141GB"]),

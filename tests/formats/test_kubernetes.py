@@ -278,3 +278,22 @@ def test_a_default_can_be_written() -> None:
 def test_nonsense_is_read_without_error(text: str) -> None:
     for deployment in recognise(text):
         assert deployment.pools
+
+
+@pytest.mark.parametrize(
+    ("image", "environment", "found"),
+    [
+        ("example.com/ai/vllm-assistant:1", "{name: MODEL_ID, value: org/model}", True),
+        (
+            "example.com/ai/vllme:1",
+            "{name: MODEL_ID, value: org/model}",
+            False,
+        ),  # an emulator: the engine's name is no word of it
+        ("example.com/ai/vllm-mock:1", "{name: MODEL_ID, value: org/model}", False),
+        ("example.com/ai/vllm-assistant:1", "{name: PORT, value: '8000'}", False),
+    ],
+)
+def test_an_image_of_its_own_serves_where_a_variable_names_the_model(image: str, environment: str, found: bool) -> None:
+    gpus = f", env: [{environment}], resources: {{limits: {{nvidia.com/gpu: 1}}}}"
+    deployments = recognise(workload(container=gpus).replace("vllm/vllm-openai:v0.19.1", image))
+    assert [pool.model.value for deployment in deployments for pool in deployment.pools] == (["org/model"] if found else [])

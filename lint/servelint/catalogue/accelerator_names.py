@@ -30,12 +30,12 @@ def squashed(text: str) -> str:
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words that tell accelerators apart, in order; ``40g`` is ``40gb`` and any ``sxm4`` is ``sxm``."""
+    """The words that tell accelerators apart, in order; ``40g`` is ``40gb``, ``sxm4`` and CoreWeave's ``nvlink`` are ``sxm``."""
     return tuple(_usual(word) for word in key(text).split("-") if word not in _EMPTY_WORDS)
 
 
 def _usual(word: str) -> str:
-    if word.startswith("sxm") and word[3:].isdigit():
+    if word == "nvlink" or (word.startswith("sxm") and word[3:].isdigit()):
         return "sxm"
     return f"{word}b" if word.endswith("g") and word[:-1].isdigit() else word
 

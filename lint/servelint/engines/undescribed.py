@@ -29,6 +29,7 @@ class Known(NamedTuple):
     since most runs need none. ``programs``: (name, first argument; "" for any). ``modules``: of ``python -m``, or beginnings of
     their names that end in a dot. ``models``: options that name the model, "" for the first argument that is no option.
     ``variables``: those of the environment that do. ``stands_in``: it takes an engine's options and runs no model.
+    ``own_programs``: programs that run it in its own image only.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Known(NamedTuple):
     models: tuple[str, ...] = ("--model",)
     variables: tuple[str, ...] = ()
     stands_in: bool = False
+    own_programs: tuple[str, ...] = ()
 
 
 KNOWN = (
@@ -65,7 +67,7 @@ KNOWN = (
     Known("lmdeploy", "LMDeploy", (b"lmdeploy",), r"(?!)", (("lmdeploy", "serve"),), ("lmdeploy.serve.",), ("",)),
     Known(
         "triton", "Triton Inference Server", (b"tritonserver", b"triton_server"), r"(.*/)?tritonserver:.*-(trtllm|vllm)-.*",
-        (("launch_triton_server.py", ""),), (), (),
+        (("launch_triton_server.py", ""),), (), (), own_programs=("tritonserver",),
     ),
     Known("mlc-llm", "MLC LLM", (b"mlc_llm", b"mlc-llm"), r"(?!)", (("mlc_llm", "serve"),), ("mlc_llm",), ("",)),
     Known(
@@ -118,6 +120,9 @@ class Undescribed:
             start = self._launch(program)
             if start is None and image and program.entrypoint and launching.are_arguments(program) and self.owns_image(image):
                 start = 0
+            if start is None and own and self._known.own_programs:
+                found = (i + 1 for i, word in enumerate(program.words) if word.program in self._known.own_programs)
+                start = next(found, None)
             node = program.node or (program.document.root if program.document is not None else None)
             if start is not None and program.document is not None and node is not None:
                 launcher = " ".join(word.text for word in program.words[:start]) or "image"

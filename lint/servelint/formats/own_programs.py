@@ -1,6 +1,8 @@
-"""Containers that run a program of their own on an engine's image and ask for its accelerators.
+"""Containers that run a program of their own on an engine's image, or an image of their own that is named for an engine, and ask
+for accelerators.
 
-The engine is known by the image; what the program makes of it is not: every fact of its options is unknown.
+The engine is known by the image, and a variable may name the model of an image of its own; what the program makes of the rest
+is not known: every fact of the engine's options is unknown.
 """
 
 from __future__ import annotations
@@ -17,11 +19,13 @@ from servelint.formats.writers import together
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from servelint.engines.base import Engine
     from servelint.source.nodes import Node
 
+MODELS = ("MODEL_ID", "MODEL_PATH", "LLM_MODEL_ID", "HF_MODEL_ID", "VLLM_MODEL", "MODEL_NAME", "MODEL")
+"""Variables by which such programs are told the model."""
 REASON = "the container runs a program of its own, which decides it"
 # Words of what is no server: waiting, joining a cluster, measuring, fetching, training.
 _OTHERS = (
@@ -53,28 +57,48 @@ def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
     document = pod.document
     asked = devices.devices(node)
     image = containers.image(document, node, partial=pod.partial)
-    if not asked.resource or not image.is_known or not _runs_a_program(node):
+    starts_itself = node.get("command") is None and node.get("args") is None
+    if not asked.resource or not image.is_known or not (starts_itself or _runs_a_program(node)):
         return None
     engine = engine_of(image.value, engines)
     if engine is None:
         return None
+    variables = environment(document, node)
+    named = next((name for name in MODELS if name in variables), "") if starts_itself else ""
+    if starts_itself and not (named and engine.name in containers.words_of(image.value) and not engine.owns_image(image.value)):
+        return None  # nothing but a variable for the model says that it serves
     label = node.get("name") or node
     name = node.text_at("name") or engine.name
     place = Place.of(document, label)
-    facts: dict[str, Fact[Any]] = {"model": Fact.unknown("model.id", REASON)}
+    facts: dict[str, Fact[Any]] = {"model": model(variables, named)}
     accelerator = scheduling.accelerator(document, pod.node)
     if accelerator is not None:
         facts["accelerator"] = accelerator
     pool = Pool(
         name=name,
         place=place,
-        containers=(Container(name, document, node, engine.name, image, pod, None, environment(document, node)),),
+        containers=(Container(name, document, node, engine.name, image, pod, None, variables),),
         gpu_resource=asked.resource,
         engine=Fact.known("engine.name", engine.name, Origin(OriginKind.FILE, "image", image.place)),
         version=engine.version(image),
         gpus_per_node=devices.count(document, node, together((document, asked.limit), (document, asked.request))),
     )
     return without_defaults(pool.with_facts(facts), REASON)
+
+
+def model(variables: Mapping[str, Fact[str]], name: str) -> Fact[str]:
+    """The model that the variable ``name`` names; "" for none."""
+    from servelint.engines.model_names import REMEDY, hub_id  # lazy: few containers get here
+
+    if not name:
+        return Fact.unknown("model.id", REASON)
+    stated = variables[name]
+    if not stated.is_known:
+        return Fact.unknown("model.id", f"{name}: {stated.reason}", stated.remedy, stated.origin)
+    try:
+        return Fact.known("model.id", hub_id(stated.value), stated.origin or Origin(OriginKind.DERIVED, name))
+    except ValueError as error:
+        return Fact.unknown("model.id", f"{name}: {error}", REMEDY, stated.origin)
 
 
 def engine_of(reference: str, engines: Sequence[Engine]) -> Engine | None:

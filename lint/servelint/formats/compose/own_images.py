@@ -13,19 +13,17 @@ from servelint.formats import launches, own_programs
 from servelint.formats.unstated_facts import without_defaults
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from servelint.engines.base import Engine
     from servelint.formats.launches import Launch
-
-_MODELS = ("MODEL_ID", "MODEL_PATH", "LLM_MODEL_ID", "HF_MODEL_ID", "VLLM_MODEL", "MODEL_NAME", "MODEL")
 
 
 def pool(launch: Launch, engines: Sequence[Engine]) -> Pool | None:
     """The pool of a service in which no engine's own command was found; None where the image says no engine, or where nothing
     else says that it serves: neither a model's variable nor accelerators."""
     engine = own_programs.engine_of(launch.reference, engines)
-    named = next((name for name in _MODELS if name in launch.variables), "")
+    named = next((name for name in own_programs.MODELS if name in launch.variables), "")
     if engine is None or not (named or launch.resource) or own_programs.is_no_server(_text(launch)):
         return None
     place = launch.image.place or Place.of(launch.document, launch.label)
@@ -43,23 +41,9 @@ def pool(launch: Launch, engines: Sequence[Engine]) -> Pool | None:
         gpus_per_node=launch.gpus,
         nodes=one,
     )
-    facts: dict[str, Fact[Any]] = {**launch.facts, "model": _model(launch.variables, named)}
+    facts: dict[str, Fact[Any]] = {**launch.facts, "model": own_programs.model(launch.variables, named)}
     return without_defaults(made.with_facts(facts), own_programs.REASON)
 
 
 def _text(launch: Launch) -> str:
     return " ".join(word.text for program in launch.programs for word in program.words)
-
-
-def _model(variables: Mapping[str, Fact[str]], name: str) -> Fact[str]:
-    from servelint.engines.model_names import REMEDY, hub_id  # lazy: few services get here
-
-    if not name:
-        return Fact.unknown("model.id", own_programs.REASON)
-    stated = variables[name]
-    if not stated.is_known:
-        return Fact.unknown("model.id", f"{name}: {stated.reason}", stated.remedy, stated.origin)
-    try:
-        return Fact.known("model.id", hub_id(stated.value), stated.origin or Origin(OriginKind.DERIVED, name))
-    except ValueError as error:
-        return Fact.unknown("model.id", f"{name}: {error}", REMEDY, stated.origin)

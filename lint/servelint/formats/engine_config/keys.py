@@ -44,12 +44,13 @@ _TRTLLM_ALONE = frozenset((
     "disable_overlap_scheduler", "moe_config", "print_iter_log", "attention_dp_config", "pytorch_backend_config", "build_config",
     "enable_iter_perf_stats", "use_cuda_graph", "max_num_tokens", "max_seq_len", "max_batch_size",
 ))  # fmt: skip
+_TRTLLM_BACKENDS = frozenset(("pytorch", "tensorrt", "_autodeploy"))
 
 
 def owner(mapping: MappingNode, engines: Sequence[Engine]) -> Engine | None:
     """The engine of which ``mapping`` is a configuration; None if it is none, or of an engine that is not at hand."""
     keys = [name for name, _, _ in mapping.pairs()]
-    if is_trtllm(keys):
+    if is_trtllm(keys, mapping.text_at("backend") or ""):
         return next((engine for engine in engines if engine.name == "trtllm"), None)
     best: tuple[int, Engine] | None = None
     for engine in engines:
@@ -64,10 +65,13 @@ def owner(mapping: MappingNode, engines: Sequence[Engine]) -> Engine | None:
     return None if unclear and not _is_spelled_for(keys, best[1].name) else best[1]
 
 
-def is_trtllm(keys: Collection[str]) -> bool:
-    """Nearly all of the keys are fields of TensorRT-LLM's arguments, and two at least (or all) are nobody else's."""
+def is_trtllm(keys: Collection[str], backend: str = "") -> bool:
+    """Nearly all of the keys are fields of TensorRT-LLM's arguments, and two at least (or all) are nobody else's.
+
+    ``backend``: the value of that key. One of its own counts as such a key.
+    """
     own = sum(key in _TRTLLM for key in keys)
-    alone = sum(key in _TRTLLM_ALONE for key in keys)
+    alone = sum(key in _TRTLLM_ALONE for key in keys) + (backend in _TRTLLM_BACKENDS)
     return own >= _needed(len(keys)) and (alone >= _ENOUGH or alone == len(keys) > 0)
 
 
