@@ -46,6 +46,15 @@ def test_what_agrees_and_what_does_not(tool: Any, tmp_path: Path) -> None:
     assert found["nodes"] == "extra", "what the index leaves out is not compared"
 
 
+@pytest.mark.parametrize(("gpus", "verdict"), [(4, "agrees"), (8, "differs")])
+def test_units_of_a_profile_count_as_they_are_written(gpus: int, verdict: str, tool: Any, tmp_path: Path) -> None:
+    model = "apiVersion: kubeai.org/v1\nkind: Model\nmetadata: {name: m}\nspec:\n  url: hf://org/m\n  engine: VLLM\n"
+    (tmp_path / "model.yaml").write_text(model + "  resourceProfile: google-tpu-v5e-2x2:4\n", encoding="utf-8")
+    entry = {"file": "model.yaml", "format": "kubeai-model", "gpus": gpus}
+    (tmp_path / "INDEX.jsonl").write_text(json.dumps(entry) + "\n", encoding="utf-8")
+    assert [mark.verdict for mark in tool.score(tmp_path, {}).marks if mark.fact == "gpus"] == [verdict]
+
+
 @pytest.mark.parametrize(
     ("model", "verdict"),
     [

@@ -14,8 +14,8 @@ How an entry is compared:
 - ``ep``: ``enabled`` agrees with any group larger than one, with a group of one where TP and DP are one, and with a switch that
   was read but whose group has degrees that the file does not state.
 - ``nodes``: hosts of one instance; a recipe of srt-slurm states those of all workers of a role, which agrees, too.
-- ``gpus``: what one pod asks for under its resource, chips and slices as they are written; 0 agrees with a pod that asks for
-  none, the GPUs of a node of srt-slurm with those of one of the workers that share it.
+- ``gpus``: what one pod asks for under its resource, chips, slices and units of a profile as they are written; 0 agrees with a
+  pod that asks for none, the GPUs of a node of srt-slurm with those of one of the workers that share it.
 - ``replicas``: the fewest or the most; the pods of a StatefulSet agree, where several of them form one instance.
 - ``gpu_type``: our accelerators must all be among those that the index's texts name; texts that name none in the catalogue
   (``gpu.present=true``, a host name, a free label) are ``open``.

@@ -138,7 +138,8 @@ def _origin(fact: Fact[Any]) -> str:
 
 
 def _asked(pool: Pool) -> tuple[tuple[Any, ...], str]:
-    """The number a pod asks for under its resource, also where that counts chips or slices and not the engine's devices."""
+    """The number a pod asks for under its resource, also where that counts chips, slices or units of a profile and not the
+    engine's devices."""
     fact = pool.gpus_per_node
     if fact.values:
         return fact.values, _origin(fact)
@@ -147,6 +148,9 @@ def _asked(pool: Pool) -> tuple[tuple[Any, ...], str]:
         number = devices.whole(written) if written is not None else None
         if number is not None and devices.unevenness(pool.gpu_resource):
             return (number,), f"{pool.gpu_resource}, which counts no devices"
+        name, _, units = (container.node.text_at("resourceProfile") or "").partition(":")
+        if units.isdecimal():
+            return (int(units),), f"units of the resource profile {name}"
     return (), fact.reason or fact.state.value
 
 
