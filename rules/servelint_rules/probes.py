@@ -51,7 +51,7 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
 
     An error where vLLM has less than a minute for a checkpoint of 10 GB or more: that is less than import, load and
     compilation take together. Otherwise a warning by experience (loading takes minutes from a network disk); models below
-    2 GB are left out, probes of another port, path or kind too.
+    2 GB are left out, those whose path says that they are small enough for the time, probes of another port, path or kind too.
 
     ## References
 
@@ -70,7 +70,8 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     if not whole and probe.grace_seconds > loading.CERTAIN_SECONDS:
         return
     weights = loading.checkpoint_bytes(pool)
-    if weights is not None and (weights < loading.SMALL_WEIGHTS_BYTES or _is_likely_loaded(case, weights, probe.grace_seconds)):
+    said = weights if weights is not None else loading.named_bytes(container)
+    if said is not None and (said < loading.SMALL_WEIGHTS_BYTES or _is_likely_loaded(case, said, probe.grace_seconds)):
         return
     certain = (
         container.engine == "vllm"
