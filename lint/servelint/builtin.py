@@ -67,6 +67,7 @@ FORMATS = (
     Deferred("skypilot", "servelint.formats.skypilot", "SkyPilot"),
     Deferred("engine-config", "servelint.formats.engine_config", "EngineConfig"),
     Deferred("dstack", "servelint.formats.dstack", "Dstack"),
+    Deferred("truss", "servelint.formats.truss", "Truss"),
     Deferred("ray", "servelint.formats.ray", "Ray"),
     # ai-dynamo/dynamo deploy/operator/api/{v1alpha1,v1beta1}
     Kinds("dynamo", "nvidia.com", {

@@ -33,6 +33,7 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "skypilot": ((b"run:", ENGINE),),
     "engine-config": tuple((word.encode(),) for key in sorted(ENGINE_SETTINGS) for word in (key, key.replace("-", "_"))),
     "dstack": ((b"type:", b"commands:", ENGINE), (b"type:", b"image:", b"gpu:", ENGINE)),
+    "truss": ((b"docker_server", b"start_command", ENGINE),),
     "ray": (
         (b"ray.io/", b"serveconfigv2"),
         (b"ray.io/", b"headgroupspec", ENGINE),
