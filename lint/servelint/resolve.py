@@ -38,7 +38,7 @@ def _version(pool: Pool, config: Config) -> Fact[Any]:
         return pool.version
     from servelint.engines.versions import Version
 
-    version = Version.parse(str(stated))
+    version = Version.parse(str(stated), engine)
     if version is None:
         return Fact.unknown(pool.version.name, f"engine_versions.{engine} is {stated!r}, which is no version")
     return Fact.known(pool.version.name, version, Origin(OriginKind.CONFIG, f"engine_versions.{engine} in {config.path}"))

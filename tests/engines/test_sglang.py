@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from servelint.deployment import Pool
+from servelint.engines.flags import flag_table
 from servelint.engines.sglang import Sglang
 from servelint.engines.versions import Version
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
@@ -31,16 +32,26 @@ def serving(*arguments: str, image: str = "lmsysorg/sglang:v0.5.9") -> str:
     ("reference", "expected"),
     [
         ("lmsysorg/sglang:v0.5.5", "0.5.5"),
-        ("docker.io/lmsysorg/sglang:v0.5.5.post3-cu129-amd64", "0.5.5"),
+        ("docker.io/lmsysorg/sglang:v0.5.5.post3-cu129-amd64", "0.5.5.post3"),
         ("lmsysorg/sglang:v0.4.7-cu124", "0.4.7"),
         ("lmsysorg/sglang:v0.5.0rc2-cu126", "0.5.0"),
-        ("lmsysorg/sglang:v0.5.6.post1-cann8.3.rc1-910b", "0.5.6"),
+        ("lmsysorg/sglang:v0.5.6.post1-cann8.3.rc1-910b", "0.5.6.post1"),
         ("nvcr.io/nvidia/ai-dynamo/sglang-runtime:1.0.1", "0.5.9"),
         ("nvcr.io/nvidia/ai-dynamo/sglang-runtime:1.1.1-cuda13", "0.5.10"),
     ],
 )
 def test_a_tag_that_says_the_version(reference: str, expected: str, image: Callable[[str], Fact[str]]) -> None:
-    assert ENGINE.version(image(reference)).value == Version.parse(expected)
+    version = ENGINE.version(image(reference)).value
+    assert (version, str(version)) == (Version.parse(expected, "sglang"), expected)
+
+
+def test_a_post_release_lies_between_the_releases_that_were_scanned() -> None:
+    table = flag_table("sglang")
+    parser = table["--tool-call-parser"]
+    assert "glm45" not in (parser.choices_at(Version(0, 4, 9)) or ())
+    assert "glm45" in (parser.choices_at(Version(0, 4, 9, 6)) or ()), "0.4.10 has it, and 0.4.9.post6 may"
+    assert Version(0, 4, 9) < Version(0, 4, 9, 6) < Version(0, 4, 10)
+    assert Version.parse("0.8.5.post1") == Version(0, 8, 5), "vLLM's mend builds"
 
 
 @pytest.mark.parametrize(

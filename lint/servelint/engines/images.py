@@ -54,7 +54,7 @@ def version_of(image: str, releases: Releases) -> Version | None:
     if re.fullmatch(releases.repositories, repository.lower()) is None:
         return None
     match = re.fullmatch(releases.tag, tag)
-    return Version.parse(match.group(1)) if match is not None else None
+    return Version.parse(match.group(1), releases.engine.lower()) if match is not None else None
 
 
 def version(image: Fact[str], releases: Releases) -> Fact[Version]:

@@ -14,7 +14,7 @@ from servelint.records import NamedTuple
 
 # Last path element of images that are named like the project's own; expressions of the whole element.
 _NAMES = {"vllm": r"(.+-)?vllm-openai(-.+)?", "sglang": r"sglang", "tgi": r"text-generation-inference"}
-_TAG = r"v?(\d+\.\d+\.\d+)((\.|rc|\.post)\d+)*([-+._].*)?"
+_TAG = r"v?(\d+\.\d+\.\d+(?:\.post\d+)?)((\.|rc|\.post)\d+)*([-+._].*)?"
 # Projects that number their builds of vllm-openai themselves (lmcache/vllm-openai:v0.3.5 holds LMCache 0.3.5).
 _OWN_NUMBERS = frozenset(("lmcache",))
 # Ray's images for LLMs: what the package's extra "llm" asks for, from that release of Ray on (metadata of ray on PyPI).
@@ -50,7 +50,7 @@ def likely_release(engine: str, image: str) -> LikelyRelease | None:
     if not name or re.fullmatch(name, parts[-1]) is None or not _OWN_NUMBERS.isdisjoint(parts):
         return None
     match = re.fullmatch(_TAG, tag)
-    version = Version.parse(match.group(1)) if match is not None else None
+    version = Version.parse(match.group(1), engine) if match is not None else None
     return LikelyRelease(version, f"{parts[-1]}:{tag}") if version is not None else None
 
 

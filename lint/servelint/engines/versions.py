@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from servelint.records import NamedTuple
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Self
 
 
-class Version(NamedTuple):
-    """A release, compared as numbers. Pre-release and build suffixes (``rc1``, ``.post1``, ``+cu129``) are dropped."""
+class Version(tuple[int, ...]):
+    """A release, compared as numbers: major, minor, patch. Pre-release and build suffixes (``rc1``, ``+cu129``) are dropped.
 
-    major: int
-    minor: int
-    patch: int
+    SGLang's post releases bring options and models (0.4.9.post6 has GLM-4.5, 0.4.9 has not), so that one is a release of its own
+    with a fourth number, behind the one it is named for. Those of other engines mend builds, and are dropped.
+    """
+
+    __slots__ = ()
+
+    def __new__(cls, major: int, minor: int, patch: int, post: int = 0) -> Self:
+        return tuple.__new__(cls, (major, minor, patch, post) if post else (major, minor, patch))
+
+    @property
+    def major(self) -> int:
+        return self[0]
+
+    @property
+    def minor(self) -> int:
+        return self[1]
+
+    def __getnewargs__(self) -> tuple[int, ...]:
+        return tuple(self)
 
     @classmethod
-    def parse(cls, text: str) -> Version | None:
+    def parse(cls, text: str, engine: str = "") -> Version | None:
         """``0.19.1``, ``v0.19``, ``0.11.0rc2``; None where it is not a version of two or three numbers."""
         numbers: list[int] = []
         for part in text.strip().removeprefix("v").split("."):
@@ -29,7 +48,9 @@ class Version(NamedTuple):
                 break
         if len(numbers) < 2:
             return None
-        return cls(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0)
+        post = text.rpartition(".post")[2] if engine == "sglang" and ".post" in text else ""
+        number = int(post) if post.isascii() and post.isdecimal() and len(post) < 4 else 0
+        return cls(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0, number)
 
     @classmethod
     def of(cls, text: str) -> Version:
@@ -38,7 +59,10 @@ class Version(NamedTuple):
         return cls(major, minor, patch[0] if patch else 0)
 
     def __str__(self) -> str:
-        return f"{self.major}.{self.minor}.{self.patch}"
+        return ".".join(map(str, self[:3])) + "".join(f".post{post}" for post in self[3:])
+
+    def __repr__(self) -> str:
+        return f"Version({self})"
 
 
 VLLM_V1 = Version(0, 8, 0)

@@ -52,7 +52,7 @@ def _requirement(program: Program, word: Word, engine: str) -> Fact[Version] | N
     remedy = f"pin it: {engine}==X.Y.Z"
     if from_source or match is None:
         return Fact.unknown(VERSION, "the setup script installs it from source", remedy, origin)
-    version = Version.parse(match.group(3) or "")
+    version = Version.parse(match.group(3) or "", engine)
     if word.variable or version is None or match.group(2) not in {"==", "==="}:
         reason = f"the setup script installs {word.text}, which is no single release"
         return Fact.unknown(VERSION, reason, remedy, origin)

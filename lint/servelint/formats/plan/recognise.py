@@ -205,7 +205,7 @@ def _version(statements: Statements) -> Fact[Version]:
     found = statements.scalar(name, statements.document.get("engine"), "version")
     if isinstance(found, Fact):
         return found
-    version = Version.parse(found.text)
+    version = Version.parse(found.text, statements.document.text_at("engine", "name") or "")
     if version is None:
         return statements.wrong(name, found, f"`{found.text[:40]}` is no version: write two or three numbers, as 0.19.1")
     return Fact.known(name, version, statements.origin(found))
