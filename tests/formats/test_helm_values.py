@@ -367,3 +367,10 @@ def test_objects_of_a_pipeline_are_no_servers() -> None:
     stage = "stages:\n  - _target_: curator.stages.Answer\n    vllm: {model: org/model, tensor_parallel_size: 2, image: vllm/vllm-openai}\n"
     assert recognise(stage) == []
     assert recognise(stage.replace("_target_", "name")) != []
+
+
+def test_a_key_of_arguments_names_the_engine_where_there_are_gpus() -> None:
+    notes = "recipe:\n  model: org/model\n  vllm_args: [--tensor-parallel-size=8, --max-model-len=4096]\n"
+    assert recognise(notes) == []
+    [deployment] = recognise(notes + "  resources: {gpu: 8}\n")
+    assert (deployment.pools[0].engine.value, deployment.pools[0].gpus_per_node.value) == ("vllm", 8)

@@ -111,6 +111,10 @@ def server(
         engine = next((found for launcher, found in _STARTS.items() if launcher in script.text), "")
     if not engine and not reference:
         engine, needed = _named(name, node, around), 2
+        if not engine:  # vllmArgs, also in notes on models: a server's where there are GPUs
+            engine = next((found for key, _, _ in node.pairs() if kebab(key) in ARGUMENTS and (found := _word(key))), "")
+            if engine and count_of(Server(document, name, node, engine, "", image, own)) is None:
+                return None
     if not engine and not reference and kebab(name) not in SECTIONS:
         holder = next((outer for outer in around if _image(outer)[1]), None)
         if holder is not None:
