@@ -61,6 +61,8 @@ def script_facts(text: str, environment: dict[str, Fact[str]] | None = None) -> 
         ("registry.example.com:5000/vllm/vllm-openai:v0.9.2", "0.9.2"),
         ("vllm/vllm-openai:v0.9.2@sha256:abc", "0.9.2"),
         ("public.ecr.aws/q9t5s3a7/vllm-cpu-release-repo:v0.10.0", "0.10.0"),
+        ("763104351884.dkr.ecr.us-east-1.amazonaws.com/vllm:0.15.1-gpu-py312-cu129-ubuntu22.04-ec2-v1.1-soci", "0.15.1"),
+        ("public.ecr.aws/deep-learning-containers/vllm:0.12.0-gpu-py312-cu129-ubuntu22.04-ec2-v1.0-soci", "0.12.0"),
     ],
 )
 def test_a_tag_that_is_the_engines_version(reference: str, expected: str) -> None:

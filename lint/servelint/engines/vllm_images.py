@@ -19,11 +19,13 @@ _OWN_ENTRYPOINT_PATHS = (
     r"|llm-d/llm-d(-(cuda|xpu|cpu|hpu|rocm|aws|gke))?(-dev)?"  # ENTRYPOINT of docker/Dockerfile.* in llm-d/llm-d
 )
 
-# Repositories whose tags are vLLM's own releases: the project's on Docker Hub (and mirrors that keep its path), and the CPU
-# images its installation guide names (docs/getting_started/installation/cpu).
+# Repositories whose tags are vLLM's own releases: the project's on Docker Hub (and mirrors that keep its path), the CPU
+# images its installation guide names (docs/getting_started/installation/cpu), and AWS Deep Learning Containers, whose tags begin
+# with the framework's version (aws/deep-learning-containers, available_images.md).
 RELEASES = Releases(
     "vLLM",
-    r"(.*/)?(vllm/vllm-openai(-(cpu|rocm|xpu|nonroot))?|q9t5s3a7/vllm-cpu-release-repo)",
+    r"(.*/)?(vllm/vllm-openai(-(cpu|rocm|xpu|nonroot))?|q9t5s3a7/vllm-cpu-release-repo"
+    r"|763104351884\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/vllm|deep-learning-containers/vllm)",
     r"v?(\d+\.\d+\.\d+)(\.\d+)?((rc|\.post)\d+)*([-+].*)?",
     "pin vllm/vllm-openai:vX.Y.Z, or set engine_versions: {vllm: X.Y.Z} in servelint.yaml",
 )
