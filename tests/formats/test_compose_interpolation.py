@@ -92,6 +92,14 @@ def test_words_know_their_place_and_what_is_missing() -> None:
     assert all(isinstance(w.node, ScalarNode) for w in made.words)
 
 
+@pytest.mark.parametrize("shown", ["--tp=${TP:-4}", "--tp=${TP:-${X:-4}}", "--tp=$${TP", "--json={a}", "--tp=${TP:-4}5"])
+def test_a_word_ends_behind_the_braces_of_its_defaults(shown: str) -> None:
+    written = f"command: --port 8000 {shown} --seed 1\n"
+    word = words(written).words[2]
+    assert word.span is not None
+    assert written[word.span.start : word.span.end] == shown
+
+
 @given(st.text(alphabet="ab -'\"\\${}:;|\n", max_size=40))
 def test_any_string_can_be_split(text: str) -> None:
     import json

@@ -67,6 +67,8 @@ class WordList:
 
     def _placed(self, node: ScalarNode, value: Interpolated, start: int, end: int, text: str) -> Word:
         begin, stop, literal = value.text.locate(start, end)
+        if not literal and "}" in node.text[stop:]:
+            stop = _closed(node.text, begin, stop)
         span = node.source_span(self._document.source, begin, stop)
         unset = next((name for name in value.unset if f"${name}" in text or f"${{{name}" in text), "")
         return Word(text, span, node, False, unset, not literal, begin, stop)
@@ -76,6 +78,14 @@ class WordList:
         self._texts[id(word)] = text
         if value is not None:
             self.unset += value.unset
+
+
+def _closed(text: str, begin: int, stop: int) -> int:
+    """``stop``, behind the braces of the variables that begin in ``text[begin:stop]`` and whose default ends there."""
+    depth = text.count("${", begin, stop) - text.count("}", begin, stop)
+    while depth > 0 and text[stop : stop + 1] == "}":
+        stop, depth = stop + 1, depth - 1
+    return stop
 
 
 def _unknown(value: Interpolated) -> str:
