@@ -374,3 +374,10 @@ def test_a_key_of_arguments_names_the_engine_where_there_are_gpus() -> None:
     assert recognise(notes) == []
     [deployment] = recognise(notes + "  resources: {gpu: 8}\n")
     assert (deployment.pools[0].engine.value, deployment.pools[0].gpus_per_node.value) == ("vllm", 8)
+
+
+def test_ci_pipelines_and_parts_of_a_server_are_no_servers() -> None:
+    pod = "{containers: [{image: 'vllm/vllm-openai:v0.19.1', resources: {limits: {nvidia.com/gpu: 8}}}]}"
+    assert recognise(f"steps:\n  - plugins: [{{kubernetes: {{podSpec: {pod}}}}}]\n") == []
+    service = "service:\n  runtime: vllm\n  storageUri: s3://models/chat\n  resources: {limits: {nvidia.com/gpu: 1}}\n"
+    assert [deployment.name for deployment in recognise(service)] == ["service"]

@@ -291,6 +291,7 @@ def test_nonsense_is_read_without_error(text: str) -> None:
         ),  # an emulator: the engine's name is no word of it
         ("example.com/ai/vllm-mock:1", "{name: MODEL_ID, value: org/model}", False),
         ("example.com/ai/vllm-assistant:1", "{name: PORT, value: '8000'}", False),
+        ("example.com/ai/vllm-assistant:1", "{name: PORT, value: '8000'}], envFrom: [{secretRef: {name: s}}", False),
     ],
 )
 def test_an_image_of_its_own_serves_where_a_variable_names_the_model(image: str, environment: str, found: bool) -> None:

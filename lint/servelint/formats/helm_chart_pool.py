@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.engines.command import Program
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import controller_words, devices, launches, podspec, scheduling, value_words
+from servelint.formats import containers, controller_words, devices, launches, own_programs, podspec, scheduling, value_words
 from servelint.formats.environment import Environment, environment
 from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, WORKLOADS, flag_of, kebab
 from servelint.formats.helm_chart_server import (
@@ -50,6 +50,7 @@ _LAUNCHERS = {
     "trtllm": ("trtllm-serve",),
 }
 _MODEL_FLAGS = {"sglang": "--model-path", "tgi": "--model-id"}
+_TEMPLATES = "the templates of the chart"
 _HOST = 8  # GPUs of most hosts
 _GROUPS = ("multiNode", "multinode", "leaderWorkerSet", "ray")
 
@@ -88,8 +89,14 @@ def _with_model(server: Server, pool: Pool) -> Pool:
     command = command_of(server.node)
     if model(server) is not None or script_of(server.node) is not None or (command and starts_engine(command)):
         return pool
-    stated = pool.model.origin is not None and pool.model.origin.kind is OriginKind.FILE
-    return pool if stated else pool._replace(model=Fact.unknown("model.id", REASON, REMEDY))
+    origin = pool.model.origin
+    if origin is not None and origin.kind is OriginKind.FILE and origin.text != _TEMPLATES:
+        return pool
+    variables = pool.containers[0].environment
+    named = own_programs.model_variable(variables)
+    if named and server.has_image and server.engine in containers.words_of(server.reference.rpartition("/")[2]):
+        return pool._replace(model=own_programs.model(variables, named))
+    return pool._replace(model=Fact.unknown("model.id", REASON, REMEDY))
 
 
 def _workloads(node: Node | None) -> list[Node]:
@@ -139,7 +146,7 @@ def _programs(server: Server, variables: Environment) -> tuple[Program, ...]:
     made += _model_words(server)
     made += [word for section in server.sections for word in _settings(server, section)]
     made += [word for value in arguments(server) for word in _argument_words(document, value, variables)]
-    unseen = controller_words.unseen(label, "the templates of the chart")
+    unseen = controller_words.unseen(label, _TEMPLATES)
     return (Program((*made, unseen, unseen), False, document, label),)
 
 
@@ -191,8 +198,13 @@ def _model_words(server: Server) -> list[Word]:
 
 
 def _environment(document: Document, node: MappingNode) -> Environment:
-    """``env`` as Kubernetes' list; further variables may come from the templates."""
-    return Environment(dict(environment(document, node)), "it may come from the templates of the chart")
+    """``env`` as Kubernetes' list, or as a mapping; further variables may come from the templates."""
+    listed = dict(environment(document, node))
+    for name, _, value in node.entries_at("env"):
+        if isinstance(value, ScalarNode) and not value.is_null:
+            label = f"env.{name}"
+            listed[name] = Fact.known(label, value.text, Origin(OriginKind.FILE, label, Place.of(document, value)))
+    return Environment(listed, f"it may come from {_TEMPLATES}")
 
 
 def _gpus(server: Server) -> tuple[Fact[int], str]:

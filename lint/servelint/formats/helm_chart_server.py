@@ -34,7 +34,9 @@ _STARTS = {
 _SCRIPTS = frozenset(("cli", "cmd", "command", "script", "run-command", "start-command", "launch-command", "entrypoint"))
 _IMAGES = frozenset(("image", "imageRepository"))
 _ASKING = frozenset(("resources", "limits", "requests", "claims", *devices.COUNTED))
-_MODEL_KEYS = ("id", "name", "repo", "repository", "uri", "path")
+_MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
+# What a server has, and is none itself.
+_PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity"))
 # Images that are named for an engine they do not run.
 _NO_ENGINES = frozenset(
     (
@@ -50,6 +52,7 @@ _NO_ENGINES = frozenset(
         "webui",
         "benchmark",
         "tokenizer",
+        "render",
         "renderer",
         "downloader",
     )
@@ -98,7 +101,7 @@ def server(
     document: Document, name: str, node: MappingNode, around: tuple[MappingNode, ...], surroundings: Surroundings
 ) -> Server | None:
     """The server that ``node`` describes; None where it describes none. ``around``: the mappings it stands in."""
-    if kebab(name) in ARGUMENTS or is_other_part(name):
+    if kebab(name) in ARGUMENTS or name in _PARTS or is_other_part(name):
         return None
     image, reference = _image(node)
     if reference and "/nim/" in reference:
@@ -262,7 +265,8 @@ def _model_in(node: MappingNode, sections: Iterable[MappingNode]) -> ScalarNode 
                 found.append(value)
     for mapping in inner:
         if isinstance(mapping, MappingNode):
-            found += [n for key in _MODEL_KEYS if isinstance(n := mapping.get(key), ScalarNode) and n.text]
+            named = {kebab(key): value for key, _, value in mapping.pairs()}
+            found += [n for key in _MODEL_KEYS if isinstance(n := named.get(key), ScalarNode) and n.text]
     return min(found, key=lambda scalar: (not _is_hub_id(scalar.text), "/" not in scalar.text), default=None)
 
 

@@ -22,10 +22,8 @@ if TYPE_CHECKING:
 
 _SWITCHES = frozenset(("enabled", "create", "deployed", "install", "deploy", "enable"))
 # A matrix of benchmark runs names images and models, too; what it lists are points to measure, not deployments.
-_MATRIX = ("seq-len-configs", "search-space")
-# Hydra makes Python objects of such mappings, in a program that is no chart.
-_OBJECTS = "_target_"
-_NO_SERVER = frozenset((*_MATRIX, _OBJECTS))
+# Hydra makes Python objects of mappings with `_target_`, in a program that is no chart.
+_NO_SERVER = frozenset(("seq-len-configs", "search-space", "_target_"))
 _DEEPEST = 8
 _NAMES = ("fullnameOverride", "nameOverride", "servedModelName", "name")
 

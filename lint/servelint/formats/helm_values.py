@@ -64,11 +64,11 @@ def _charts(root: MappingNode) -> Iterator[Node]:
 
 
 # Keys that together stand at the root of documents of other formats that have no kind: SkyPilot, Ray Serve, dstack,
-# Truss, llm-d-benchmark, srt-slurm, workflows of GitHub, tests of charts.
+# Truss, llm-d-benchmark, srt-slurm, workflows of GitHub and Buildkite, tests of charts.
 _OTHERS = (
     ("run", "resources"), ("applications",), ("import_path",), ("type", "commands"), ("scenario",), ("backend", "benchmark"),
     ("jobs", "on"), ("jobs", "name"), ("suite", "tests"), ("docker_server",), ("model_name", "base_image"),
-    ("model_name", "trt_llm"),
+    ("model_name", "trt_llm"), ("steps",),
 )  # fmt: skip
 
 

@@ -64,7 +64,7 @@ def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
     if engine is None:
         return None
     variables = environment(document, node)
-    named = next((name for name in MODELS if name in variables), "") if starts_itself else ""
+    named = model_variable(variables) if starts_itself else ""
     if starts_itself and not (named and engine.name in containers.words_of(image.value) and not engine.owns_image(image.value)):
         return None  # nothing but a variable for the model says that it serves
     label = node.get("name") or node
@@ -84,6 +84,12 @@ def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
         gpus_per_node=devices.count(document, node, together((document, asked.limit), (document, asked.request))),
     )
     return without_defaults(pool.with_facts(facts), REASON)
+
+
+def model_variable(variables: Mapping[str, Fact[str]]) -> str:
+    """The variable that is listed and tells the model; "" where none is."""
+    listed = set(variables)
+    return next((name for name in MODELS if name in listed), "")
 
 
 def model(variables: Mapping[str, Fact[str]], name: str) -> Fact[str]:

@@ -23,7 +23,9 @@ def pool(launch: Launch, engines: Sequence[Engine]) -> Pool | None:
     """The pool of a service in which no engine's own command was found; None where the image says no engine, or where nothing
     else says that it serves: neither a model's variable nor accelerators."""
     engine = own_programs.engine_of(launch.reference, engines)
-    named = next((name for name in own_programs.MODELS if name in launch.variables), "")
+    # An env_file that is not at hand may name it, too.
+    first = own_programs.MODELS[0]
+    named = own_programs.model_variable(launch.variables) or (first if first in launch.variables else "")
     if engine is None or not (named or launch.resource) or own_programs.is_no_server(_text(launch)):
         return None
     place = launch.image.place or Place.of(launch.document, launch.label)
