@@ -330,10 +330,18 @@ def test_values_in_the_text_of_an_argo_application() -> None:
         "engine: {image: 'ghcr.io/example/vllm-sim:v1', model: a/b, args: [--max-model-len=1024]}",
         "env: [{name: VLLM_DO_NOT_TRACK, value: '1', model: a/b, gpu: 1}]",
         "suite: values\ntests: [{set: {vllm: {image: 'vllm/vllm-openai:v0.19.1', model: a/b}}}]",
+        "model_name: chat\nmodel_metadata: {vllm_config: {tensor_parallel_size: 2, max_model_len: 8192}}\nrequirements: [vllm==0.6.1]",
+        "dsr1-sglang: {image: 'lmsysorg/sglang:v0.5.9', model: a/b, runner: h200, scenarios: {fixed-seq-len: [{isl: 1024}]}}",
     ],
 )
 def test_what_serves_nothing_is_left_alone(text: str) -> None:
     assert recognise(text) == []
+
+
+def test_a_port_that_is_named_for_the_server_is_none() -> None:
+    ports = "service: {ports: [{name: http-vllm, port: 80, targetPort: 8000}]}\n"
+    chart = "modelName: a/b\nimage: {repository: r.example/vllm-openai, tag: v0.11.2}\nextraArgs: [--tensor-parallel-size, '1']\n"
+    assert len(recognise(chart + ports)) == 1
 
 
 def test_endless_and_shared_mappings_are_walked_once() -> None:

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
 _SWITCHES = frozenset(("enabled", "create", "deployed", "install", "deploy", "enable"))
 # A matrix of benchmark runs names images and models, too; what it lists are points to measure, not deployments.
 # Hydra makes Python objects of mappings with `_target_`, in a program that is no chart.
-_NO_SERVER = frozenset(("seq-len-configs", "search-space", "_target_"))
+_NO_CHART = frozenset(("seq-len-configs", "search-space", "scenarios", "_target_"))
+# Ports and mounts in a list may be named for the server that they are of.
+_NO_SERVERS = ("targetPort", "containerPort", "mountPath")
 _DEEPEST = 8
 _NAMES = ("fullnameOverride", "nameOverride", "servedModelName", "name")
 
@@ -64,7 +66,7 @@ def _is_left_out(node: MappingNode, *, whole: bool) -> bool:
     """``whole``: it is the document's root. What switches that off are the defaults of a subchart, which another file changes."""
     keys = node.tabulated().keys()
     switched = not whole and any(value_words.is_false(node, key) for key in keys & _SWITCHES)
-    return switched or not keys.isdisjoint(_NO_SERVER)
+    return switched or not keys.isdisjoint(_NO_CHART)
 
 
 def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[MappingNode, ...]]]:
@@ -81,6 +83,7 @@ def _mappings(root: MappingNode) -> Iterator[tuple[str, MappingNode, tuple[Mappi
         seen.add(id(node))
         if isinstance(node, SequenceNode):
             items = [item.resolved for item in node.items if item.get("value") is None and item.get("valueFrom") is None]
+            items = [item for item in items if all(item.get(key) is None for key in _NO_SERVERS)]
             pending += [(item.text_at("name") or name, item, around) for item in reversed(items)]
         elif isinstance(node, MappingNode) and not _is_left_out(node, whole=not around):
             yield name, node, around

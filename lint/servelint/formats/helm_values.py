@@ -68,7 +68,7 @@ def _charts(root: MappingNode) -> Iterator[Node]:
 _OTHERS = (
     ("run", "resources"), ("applications",), ("import_path",), ("type", "commands"), ("scenario",), ("backend", "benchmark"),
     ("jobs", "on"), ("jobs", "name"), ("suite", "tests"), ("docker_server",), ("model_name", "base_image"),
-    ("model_name", "trt_llm"), ("steps",),
+    ("model_name", "trt_llm"), ("model_metadata", "requirements"), ("steps",),
 )  # fmt: skip
 
 
