@@ -84,7 +84,14 @@ def test_the_environment_and_the_options_that_it_hands_on(started: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["image: vllm/vllm-openai:v0.9.0\n", f"{container()}command: [sleep, infinity]\n", f"{container()}args: [bash]\n"]
+    "text",
+    [
+        "image: vllm/vllm-openai:v0.9.0\n",
+        f"{container()}command: [sleep, infinity]\n",
+        f"{container()}args: [bash]\n",
+        f"{container()}args: [download-to-cache, --all]\n",
+        f"{container()}args: [list-model-profiles]\n",
+    ],
 )
 def test_what_runs_no_nim(text: str, started: Any) -> None:
     assert started(ENGINE, text).found is None

@@ -1,6 +1,6 @@
 """NVIDIA NIM: containers that hold one model (or, as ``llm-nim``, any) and choose an engine and a profile by the GPUs they find.
 
-Sources: NVIDIA NIM for LLMs, "Environment Variables" and "Configure Your NIM" of 1.0 to 2.1 (docs.nvidia.com/nim).
+Sources: NVIDIA NIM for LLMs, "Environment Variables", "Configure Your NIM" and "Utilities" of 1.0 to 2.1 (docs.nvidia.com/nim).
 """
 
 from __future__ import annotations
@@ -24,6 +24,8 @@ _RELEASES = images.Releases(
     "pin the image by its tag",
 )
 _SERVERS = frozenset(("nim-serve", "start-server.sh", "start_server.sh"))
+# What the image's entrypoint runs in place of the server.
+_UTILITIES = frozenset(("list-model-profiles", "download-to-cache", "create-model-store", "check-cache-env"))
 
 
 class Nim:
@@ -46,6 +48,8 @@ class Nim:
         for program in programs:
             start = next((i + 1 for i, name in enumerate(program.names) if name in _SERVERS), None)
             if start is None and not (program.entrypoint and launching.are_arguments(program)):
+                continue
+            if words and words[0].program in _UTILITIES:
                 continue
             from servelint.engines.flags import flag_table  # lazy: few containers are a NIM
 
