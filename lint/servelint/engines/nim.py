@@ -49,7 +49,7 @@ class Nim:
             start = next((i + 1 for i, name in enumerate(program.names) if name in _SERVERS), None)
             if start is None and not (program.entrypoint and launching.are_arguments(program)):
                 continue
-            if words and words[0].program in _UTILITIES:
+            if program.names and program.names[0] in _UTILITIES:
                 continue
             from servelint.engines.flags import flag_table  # lazy: few containers are a NIM
 

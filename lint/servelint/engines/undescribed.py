@@ -118,11 +118,8 @@ class Undescribed:
         """The first program that runs the server, or the bare arguments of an image that does."""
         for program in programs:
             start = self._launch(program)
-            if start is None and image and program.entrypoint and launching.are_arguments(program) and self.owns_image(image):
-                start = 0
-            if start is None and own and self._known.own_programs:
-                found = (i + 1 for i, word in enumerate(program.words) if word.program in self._known.own_programs)
-                start = next(found, None)
+            if start is None and image:
+                start = self._launch_of_image(program, image)
             node = program.node or (program.document.root if program.document is not None else None)
             if start is not None and program.document is not None and node is not None:
                 launcher = " ".join(word.text for word in program.words[:start]) or "image"
@@ -131,6 +128,14 @@ class Undescribed:
                     elsewhere=f"{self._known.title}, which is not described", image=image,
                 )  # fmt: skip
         return None
+
+    def _launch_of_image(self, program: Program, image: str) -> int | None:
+        """The same for words that are the server's in its own image only."""
+        if program.entrypoint and launching.are_arguments(program):
+            start: int | None = 0
+        else:
+            start = next((i + 1 for i, name in enumerate(program.names) if name in self._known.own_programs), None)
+        return start if start is not None and self.owns_image(image) else None
 
     def _launch(self, program: Program) -> int | None:
         """The index of the first argument; None where the words run another program."""

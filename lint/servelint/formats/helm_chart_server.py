@@ -116,7 +116,7 @@ def server(
         engine, needed = _named(name, node, around), 2
         if not engine:  # vllmArgs, also in notes on models: a server's where there are GPUs
             engine = next((found for key, _, _ in node.pairs() if kebab(key) in ARGUMENTS and (found := _word(key))), "")
-            if engine and count_of(Server(document, name, node, engine, "", image, own)) is None:
+            if engine and _count_in((node,), tuple(_sections(node))) is None:
                 return None
     if not engine and not reference and kebab(name) not in SECTIONS:
         holder = next((outer for outer in around if _image(outer)[1]), None)
@@ -310,10 +310,13 @@ def label_of(node: MappingNode) -> ScalarNode:
 
 def count_of(server: Server) -> ScalarNode | None:
     """A number of GPUs that stands beside ``resources``, or in it under a short name."""
-    framed = (server.node, *([server.frame] if server.frame is not None else ()))
+    return _count_in((server.node, *([server.frame] if server.frame is not None else ())), server.sections)
+
+
+def _count_in(framed: tuple[MappingNode, ...], sections: tuple[MappingNode, ...]) -> ScalarNode | None:
     resources = [resources for node in framed if isinstance(resources := node.get("resources"), MappingNode)]
     sides = [side for node in resources for key in ("limits", "requests") if isinstance(side := node.get(key), MappingNode)]
-    for section in (*server.sections, *resources, *sides):
+    for section in (*sections, *resources, *sides):
         for key, _, value in section.pairs():
             if kebab(key) in GPU_COUNTS and isinstance(value, ScalarNode) and devices.whole(value) is not None:
                 return value
