@@ -123,7 +123,7 @@ def test_layers_of_a_kind_nobody_described_are_unknown(
     with pytest.raises(UnknownFact, match="quux"):
         cache_of(pool(architecture=architecture(layer_types=["quux"] * 8)))
     with pytest.raises(UnknownFact, match="not described"):
-        cache_of(pool(architecture="mosaicml/mpt-7b"))
+        cache_of(pool(architecture=architecture(model_type="zamba2")))
 
 
 @given(

@@ -42,6 +42,9 @@ def own_mixers(architecture: Architecture, kind: str, count: int) -> list[str]:
     if kind == "mllama":
         crossing = _numbers(architecture.field("cross_attention_layers"))
         return [shape.CROSS if i in crossing else shape.FULL for i in range(count)]
+    if kind == "jamba":
+        period, offset = architecture.need("attn_layer_period"), architecture.need("attn_layer_offset")
+        return [shape.FULL if i % max(1, period) == offset else shape.SELECTIVE for i in range(count)]
     return [shape.BESIDE] * count
 
 

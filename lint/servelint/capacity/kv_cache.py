@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_BLOCK = 16  # vllm/config/cache.py on CUDA
 _INDEXER_TOKEN_BYTES = 132  # DeepSeek sparse attention: 128 fp8 index values and a 32-bit scale per token and layer
 _SPARSE_FP8_TOKEN_BYTES = 656  # vLLM's fp8_ds_mla: 512 fp8 latents, four 32-bit scales, 64 16-bit rope values
-_STATE = frozenset({shape.LINEAR, shape.MAMBA, shape.CONV, shape.DELTA, shape.LIGHTNING})
+_STATE = frozenset({shape.LINEAR, shape.MAMBA, shape.SELECTIVE, shape.CONV, shape.DELTA, shape.LIGHTNING})
 _BYTES = {
     "bfloat16": 2.0, "bf16": 2.0, "float16": 2.0, "fp16": 2.0, "half": 2.0, "float32": 4.0, "fp32": 4.0, "fp8": 1.0,
     "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "fp8_ds_mla": 1.0, "int8": 1.0,
@@ -123,13 +123,16 @@ def _state_bytes(a: Architecture, mixer: str, ranks: int, plain: float) -> float
         heads, width = a.need("linear_num_value_heads"), a.need("linear_value_head_dim")
         conv = (a.need("linear_conv_kernel_dim") - 1) * (2 * keys + heads * width) / ranks
         return conv * plain + heads / ranks * a.need("linear_key_head_dim") * width * recurrent
-    from servelint.capacity.mixers import delta_dims, mamba_dims  # lazily: of few families
+    from servelint.capacity.mixers import delta_dims, mamba_dims, selective_dims  # lazily: of few families
 
     if mixer == shape.DELTA:
         heads, width, kernel = delta_dims(a)
         return (kernel - 1) * 3 * heads * width / ranks * plain + heads / ranks * width * width * 4.0
     if mixer == shape.LIGHTNING:
         return shape.heads(a) / ranks * shape.head_dim(a) ** 2 * 4.0
+    if mixer == shape.SELECTIVE:
+        inner, state, _, kernel = selective_dims(a)
+        return (kernel - 1) * inner / ranks * plain + inner / ranks * state * recurrent
     if mixer == shape.MAMBA:
         heads, width, groups, state, kernel = mamba_dims(a)
         local = groups / ranks if groups % ranks == 0 else groups

@@ -60,6 +60,34 @@ def mamba_parts(a: Architecture, shards: Shards) -> list[Part]:
     ]
 
 
+def selective_dims(a: Architecture) -> tuple[int, int, int, int]:
+    """Inner width, state width, rank of the time step and convolution width of a first-generation Mamba layer."""
+    hidden = shape.hidden_size(a)
+    expand = shape.whole(a, "mamba_expand", "expand", default=2)
+    inner = expand * hidden if shape.family(a) == "jamba" else shape.whole(a, "intermediate_size") or expand * hidden
+    rank = shape.whole(a, "mamba_dt_rank", "time_step_rank") or -(-hidden // 16)  # "auto"
+    state = shape.whole(a, "mamba_d_state", "state_size") or a.need("state_size")
+    return inner, state, rank, shape.whole(a, "mamba_d_conv", "conv_kernel", default=4)
+
+
+def _selective(a: Architecture, shards: Shards) -> list[Part]:
+    """``vllm/model_executor/layers/mamba/mamba_mixer.py``; Jamba normalizes what makes the state depend on the input."""
+    hidden, tp = shape.hidden_size(a), shards.attention
+    inner, state, rank, kernel = selective_dims(a)
+    parts = [
+        Part("mixer.in_proj", 2 * inner / tp, hidden),
+        Part("mixer.conv1d", inner / tp, kernel + 1, role="plain"),
+        Part("mixer.x_proj", rank + 2 * state, inner / tp),
+        Part("mixer.dt_proj", inner / tp, rank + 1),
+        Part("mixer.A", inner / tp, state, role="single"),
+        Part("mixer.D", inner / tp, 1, role="plain"),
+        Part("mixer.out_proj", hidden, inner / tp),
+    ]
+    if shape.family(a) == "jamba":
+        parts.append(Part("mixer.norms", rank + 2 * state, 1, role="plain", split=False))
+    return parts
+
+
 def _convolution(a: Architecture, shards: Shards) -> list[Part]:
     """A short convolution between gates (LFM2)."""
     hidden, tp = shape.hidden_size(a), shards.attention
@@ -180,6 +208,7 @@ def _beside(a: Architecture, shards: Shards) -> list[Part]:
 PARTS: dict[str, Callable[[Architecture, Shards], list[Part]]] = {
     shape.LINEAR: _linear_attention,
     shape.MAMBA: mamba_parts,
+    shape.SELECTIVE: _selective,
     shape.CONV: _convolution,
     shape.DELTA: _delta,
     shape.LIGHTNING: _lightning,

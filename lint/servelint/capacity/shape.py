@@ -20,6 +20,7 @@ LINEAR = "linear"  # gated delta net: a state of constant size
 MAMBA = "mamba"  # a state-space layer: a state of constant size
 CONV = "conv"  # a short convolution: a few tokens of state
 DELTA = "delta"  # Kimi's delta attention: a state of constant size
+SELECTIVE = "selective"  # the first Mamba: a state of constant size
 LIGHTNING = "lightning"  # MiniMax's linear attention: a state of constant size
 INDEXED = "indexed"  # every token's keys and values, and a key of an indexer beside them
 CROSS = "cross"  # keys and values of an image
@@ -33,7 +34,7 @@ MOE = "moe"
 # Families whose attention or cache no formula here describes: their parts are never guessed.
 UNDESCRIBED = frozenset(
     {
-        "phi3small", "mpt", "rwkv", "bamba", "zamba2", "jamba", "dbrx", "glm5_next", "deepseek_v41",
+        "phi3small", "rwkv", "bamba", "zamba2", "glm5_next", "deepseek_v41",
     }
 )  # fmt: skip
 
@@ -42,7 +43,7 @@ SEEING = frozenset(
     {
         "qwen2_vl", "qwen2_5_vl", "qwen3_vl", "qwen3_vl_moe", "qwen3_5", "qwen3_5_moe", "llama4", "mllama", "mistral3", "pixtral",
         "glm4v", "glm4v_moe", "kimi_vl", "kimi_k25", "kimi_k3", "internvl_chat", "phi4mm", "gemma3n", "minimax_m3_vl", "llava",
-        "llava_next", "deepseek_vl_v2", "step3p7", "molmo", "qwen3_omni_moe",
+        "llava_next", "llava_onevision", "deepseek_vl_v2", "step3p7", "molmo", "qwen3_omni_moe",
     }
 )  # fmt: skip
 
@@ -57,6 +58,7 @@ _OWN_FIELDS = (
     "deepseek_ref",
     "mllama",
     "falcon_h1",
+    "jamba",
 )
 
 _KIND_OF = {
@@ -217,6 +219,8 @@ def _mixers(architecture: Architecture, count: int) -> list[str]:
 def _is_moe(architecture: Architecture, index: int) -> bool:
     if index in (first(architecture, "mlp_only_layers") or ()):
         return False
+    if period := whole(architecture, "expert_layer_period"):  # Jamba
+        return index % period == whole(architecture, "expert_layer_offset")
     frequency = architecture.field("moe_layer_freq")
     if isinstance(frequency, list):
         return index < len(frequency) and bool(frequency[index])
@@ -256,6 +260,8 @@ def _layer_kinds(architecture: Architecture) -> tuple[LayerKind, ...]:
             )
         return tuple(_BLOCKS[mark] for mark in pattern)
     count = layer_count(architecture)
+    if kind in {"mamba", "falcon_mamba"}:
+        return (LayerKind(SELECTIVE, NONE),) * count
     experts = architecture.experts
     widths = architecture.field("intermediate_size")
     if isinstance(widths, list) and len(widths) == count and not experts:

@@ -32,17 +32,25 @@ _UNGATED = frozenset(
         "starcoder2",
         "nemotron",
         "nemotron_h",
+        "apertus",
         "arcee",
         "gpt_bigcode",
+        "gptj",
         "bloom",
+        "mpt",
     }
 )
-_QKV_BIAS = frozenset({"qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "minicpmv", "mimo", "dots1"})
-_ALL_BIAS = frozenset({"gpt2", "opt", "phi", "phi-msft", "gpt_neox", "starcoder2", "bloom"})
+_QKV_BIAS = frozenset({"qwen", "qwen2", "qwen2_moe", "qwen2_vl", "qwen2_5_vl", "minicpmv", "mimo"})
+_ALL_BIAS = frozenset({"gpt2", "opt", "phi", "phi-msft", "gpt_neox", "gpt_bigcode", "starcoder2", "bloom"})
+_NORM_BIAS = _ALL_BIAS | {"stablelm", "gptj"}
+_HEAD_BIAS = frozenset({"phi", "phi-msft", "gptj"})
+_BIASED_ROUTER = frozenset({"bailing_moe", "dots1", "afmoe"})  # a number for each expert beside the router
+_NO_NORM_WEIGHT = frozenset({"olmo"})
+_ONE_NORM = frozenset({"cohere", "cohere2", "phi", "phi-msft", "gptj"})  # attention and feed-forward read the same
 _HEAD_NORM = frozenset(
     {
         "qwen3", "qwen3_moe", "qwen3_vl", "qwen3_vl_moe", "qwen3_next", "qwen3_5", "qwen3_5_moe", "gemma3", "gemma4", "exaone4",
-        "lfm2", "lfm2_moe", "hunyuan_v1_dense", "hunyuan_v1_moe",
+        "lfm2", "lfm2_moe", "hunyuan_v1_dense", "hunyuan_v1_moe", "apertus", "bailing_moe", "dots1", "afmoe",
     }
 )  # fmt: skip
 _TIED = frozenset(
@@ -52,7 +60,8 @@ _TIED = frozenset(
     }
 )  # fmt: skip
 _STEP = frozenset({"step3p5", "step3p7"})
-_FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma4", "glm4"})
+_FOUR_NORMS = frozenset({"gemma2", "gemma3", "gemma4", "glm4", "afmoe"})
+_GATED_OUTPUT = frozenset({"qwen3_next", "qwen3_5", "qwen3_5_moe", "afmoe"})
 
 
 class Part(NamedTuple):
@@ -132,7 +141,7 @@ def attention_parts(a: Architecture, mixer: str, shards: Shards) -> list[Part]:
     heads, kv, key, value = attention_dims(a, mixer)
     tp = shards.attention
     local_kv = kv_heads_per_rank(kv, tp)
-    gate = 2 if shape.flag(a, "attn_output_gate", kind in {"qwen3_next", "qwen3_5", "qwen3_5_moe"}) else 1
+    gate = 2 if shape.flag(a, "attn_output_gate", kind in _GATED_OUTPUT) else 1
     values = 0 if mixer == shape.FULL and shape.flag(a, "attention_k_eq_v") else value
     qkv = heads * key * gate / tp + local_kv * (key + values)
     parts = [
@@ -196,7 +205,7 @@ def dense_intermediate(a: Architecture) -> int:
     value = shape.whole(
         a, "dense_intermediate_size", "intermediate_size_mlp", "intermediate_size", "ffn_hidden_size", "ffn_dim", "n_inner"
     )
-    if not value and shape.family(a) in {"gpt2", "phi-msft", "falcon", "gpt_bigcode", "bloom"}:
+    if not value and shape.family(a) in {"gpt2", "phi-msft", "falcon", "gpt_bigcode", "gptj", "bloom", "mpt"}:
         value = 4 * shape.hidden_size(a)
     if not value and (widest := [kind.width for kind in shape.layer_kinds(a) if kind.width]):
         return max(widest)
@@ -254,7 +263,9 @@ def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
     if layer.mlp == shape.DENSE:
         width = layer.width or dense_intermediate(a)
         parts = _feed_forward("mlp", hidden, width / shards.tensor, gated)
-        if kind in _ALL_BIAS or shape.flag(a, "mlp_bias"):
+        if kind == "apertus":  # its activation has two numbers of its own
+            parts.append(Part("mlp.act_fn", 2, 1, role="plain", split=False))
+        if kind in _ALL_BIAS or kind == "gptj" or shape.flag(a, "mlp_bias"):
             parts.append(Part("mlp.bias", (2 if gated else 1) * width / shards.tensor + hidden, 1, role="plain"))
         return parts
     experts, width = a.experts, expert_intermediate(a)
@@ -263,6 +274,8 @@ def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
     beside = "experts" if kind == "gemma4" else "mlp.experts"  # what its checkpoints call mlp is the dense part
     parts = _feed_forward(beside, inner, width / shards.expert_slices, gated, local)
     parts.append(Part("mlp.gate", experts, hidden, role="plain", split=False))
+    if kind in _BIASED_ROUTER:
+        parts.append(Part("mlp.gate.bias", experts, 1, role="single", split=False))
     if inner != hidden:
         parts.append(Part("mlp.latent_proj", 2 * inner, hidden, split=False))
     if kind == "gpt_oss":
@@ -278,8 +291,9 @@ def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
 
 def layer_parts(a: Architecture, kind: LayerKind, shards: Shards = WHOLE) -> tuple[Part, ...]:
     """The tensors of one layer on one rank. Raises :class:`UnknownFact` naming the field that is missing."""
-    hidden = shape.hidden_size(a)
-    norms = 4 if shape.family(a) in _FOUR_NORMS else 1 if shape.NONE in kind else 2
+    hidden, family = shape.hidden_size(a), shape.family(a)
+    norms = 4 if family in _FOUR_NORMS else 1 if shape.NONE in kind or family in _ONE_NORM else 2
+    norms *= 2 if family in _NORM_BIAS else 0 if family in _NO_NORM_WEIGHT else 1
     parts = [
         *_mixer(a, kind.mixer, shards),
         *_mlp(a, kind, shards),
@@ -292,6 +306,11 @@ def layer_parts(a: Architecture, kind: LayerKind, shards: Shards = WHOLE) -> tup
         inputs = a.number("altup_num_inputs", 4)
         parts.append(Part("altup", inputs, hidden, role="plain", split=False))
     return tuple(parts)
+
+
+def last_norm(a: Architecture) -> int:
+    """Weights of the norm before the head."""
+    return 0 if shape.family(a) in _NO_NORM_WEIGHT else shape.hidden_size(a)
 
 
 def padded_vocabulary(a: Architecture, engine: str) -> int:
@@ -312,8 +331,14 @@ def embedding_parts(a: Architecture, engine: str = "generic", shards: Shards = W
     """What the first stage holds before its layers. None is guessed: without a vocabulary the fact is unknown."""
     hidden = shape.hidden_size(a)
     parts = [Part("embed_tokens", padded_vocabulary(a, engine) / shards.tensor, hidden, role="embedding")]
-    if shape.family(a) in {"gpt2", "opt"} and (positions := shape.whole(a, "n_positions", "max_position_embeddings")):
-        parts.append(Part("embed_positions", positions, hidden, role="plain", split=False))
+    family = shape.family(a)
+    if family in {"gpt2", "opt", "gpt_bigcode"} and (positions := shape.whole(a, "n_positions", "max_position_embeddings")):
+        # OPT counts positions from 2 (vllm/model_executor/models/opt.py, OPTLearnedPositionalEmbedding).
+        parts.append(Part("embed_positions", positions + (2 if family == "opt" else 0), hidden, role="plain", split=False))
+    if family in _NORM_BIAS:  # of the last norm; BLOOM has a norm behind the table, too
+        parts.append(Part("norm.bias", 3 * hidden if family == "bloom" else hidden, 1, role="plain", split=False))
+    if family in _HEAD_BIAS:
+        parts.append(Part("lm_head.bias", padded_vocabulary(a, engine) / shards.tensor, 1, role="plain"))
     if extra := shape.whole(a, "hidden_size_per_layer_input"):
         rows = shape.whole(a, "vocab_size_per_layer_input") or shape.vocabulary(a)
         width = extra * shape.layer_count(a)

@@ -1,4 +1,4 @@
-"""Vision towers: their parameters, from the tower's own fields and from what the text model leaves of the total."""
+"""Towers for images and sound: their parameters, from the tower's own fields and from what the text model leaves of the total."""
 
 from __future__ import annotations
 
@@ -43,6 +43,15 @@ def _tower(vision: Mapping[str, Any], hidden: int) -> float:
     return layers + _embeddings(vision) + projector * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
 
 
+def _encoder(audio: Mapping[str, Any], hidden: int) -> float:
+    """A Whisper encoder (transformers, ``WhisperEncoder``) with a projector to the text model's width ``hidden``."""
+    width, layers = _number(audio, "d_model"), _number(audio, "encoder_layers")
+    inner = _number(audio, "encoder_ffn_dim") or 4 * width
+    block = 4 * width * width + 2 * width * inner + inner + 8 * width
+    convolutions = 3 * width * (_number(audio, "num_mel_bins") + width)
+    return layers * block + convolutions + width * (_number(audio, "max_source_positions") + hidden)
+
+
 def _embeddings(vision: Mapping[str, Any]) -> float:
     """Of patches and, where the size of an image is fixed, of their positions: plain modules, whole on every rank."""
     width = _number(vision, "embed_dim", "hidden_size", "vt_hidden_size")
@@ -52,12 +61,14 @@ def _embeddings(vision: Mapping[str, Any]) -> float:
 
 
 def has_tower(architecture: Architecture) -> bool:
-    """Whether the model has a vision tower: its fields say so, or every model of its family has one."""
-    return bool(architecture.vision) or str(architecture.field("model_type")) in shape.SEEING
+    """Whether the model has a tower: its fields say so, or every model of its family has one."""
+    audio = architecture.config.get("audio_config")
+    heard = isinstance(audio, dict) and _number(audio, "encoder_layers") > 0
+    return bool(architecture.vision) or heard or str(architecture.field("model_type")) in shape.SEEING
 
 
 def vision_parameters(architecture: Architecture, text: float, draft: float, hidden: int) -> Estimate | None:
-    """Parameters of the vision tower and projector; None for a text model.
+    """Parameters of the towers and their projectors; None for a text model.
 
     ``text``: parameters of the text model; ``draft``: of the MTP modules its total may or may not include. The remainder of
     the published total is taken where it is of the tower's order of magnitude, else both readings stay.
@@ -65,6 +76,9 @@ def vision_parameters(architecture: Architecture, text: float, draft: float, hid
     if not has_tower(architecture):
         return None
     formula = _tower(architecture.vision or {}, hidden)
+    audio = architecture.config.get("audio_config")
+    if isinstance(audio, dict):
+        formula += _encoder(audio, hidden)
     if architecture.parameters is None or architecture.parameters_rounded:
         return Estimate(0.8 * formula, formula, 1.3 * formula) if formula else Estimate(0.0, 0.4e9, 1.0e9)
     rests = [architecture.parameters - text]

@@ -55,7 +55,7 @@ def text_parameters(architecture: Architecture) -> float:
     A vocabulary that is not stated counts nothing: plans give a shape without one. Raises :class:`UnknownFact` for
     anything else that is missing.
     """
-    total: float = shape.hidden_size(architecture)
+    total: float = tensors.last_norm(architecture)
     for kind, layers in shape.kind_counts(architecture).items():
         total += layers * sum(part.parameters for part in tensors.layer_parts(architecture, kind))
     if shape.whole(architecture, "vocab_size", "padded_vocab_size"):
@@ -148,7 +148,7 @@ def _stage_bytes(rank: _Rank, a: Architecture, kinds: Sequence[tuple[int, LayerK
 
 
 def _vision(a: Architecture, text: float, draft: float) -> Estimate | None:
-    if not a.vision and str(a.field("model_type")) not in shape.SEEING:
+    if not a.vision and "audio_config" not in a.config and str(a.field("model_type")) not in shape.SEEING:
         return None
     from servelint.capacity.vision import vision_parameters  # lazily: most models have no tower
 

@@ -77,6 +77,15 @@ def with_common_names(config: dict[str, Any]) -> dict[str, Any]:
                 if config.get(other) is not None:
                     config[name] = config[other]
                     break
+    if isinstance(config.get("ffn_config"), dict):  # DBRX keeps its experts in an object of their own
+        own = config["ffn_config"]
+        for name, old in (
+            ("moe_num_experts", "moe_num_experts"),
+            ("num_experts_per_tok", "moe_top_k"),
+            ("moe_intermediate_size", "ffn_hidden_size"),
+        ):
+            if config.get(name) is None and own.get(old) is not None:
+                config[name] = own[old]
     if config.get("num_hidden_layers") is None and isinstance(config.get("layers_block_type"), list):
         config["num_hidden_layers"] = len(config["layers_block_type"])
     if config.get("num_key_value_heads") is None or config.get("multi_query_attention"):
