@@ -38,6 +38,10 @@ contradicts, a context length that is litgpt's training length, and weight files
 reason. Whether a checkpoint is quantized is ``unknown`` where only some fields were read and neither an exact total nor the
 file size proves 16 bits. ``quantization_config`` that was inferred from a name or a sibling is flagged so.
 
+*Listed ids.* ``listed.records`` holds thousands of ids of which a public list says shape and total, where a count of the tensors
+or an entry's figures confirm both (``catalogue_builder/listed.py``). It is read only for ids outside ``models.records``. The same
+list completes entries of which only the tied head or the total was not known.
+
 *Additions* (``catalogue_builder/additions.jsonl``) fill what the facts lack, each with its source. *Derived ids* hold the fields
 that the facts copied to them. Where two ids differ in case only (the hub takes them for one) the more complete entry is
 shipped.
@@ -56,7 +60,7 @@ import yaml
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT / "lint"), str(_ROOT / "tools")]
 
-from catalogue_builder import additions, hardware, models  # noqa: E402 - found through the path above
+from catalogue_builder import additions, hardware, listed, models  # noqa: E402 - found through the path above
 
 DATA = _ROOT / "lint/servelint/catalogue/data"
 FACTS = _ROOT.parent / "shared/facts"
@@ -70,10 +74,16 @@ def build(facts: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
         return yaml.safe_load((facts / name).read_text())
 
     rows = additions.merged([json.loads(line) for line in (facts / "models.jsonl").read_text().splitlines()])
+    built = models.build(rows, facts, report)
+    records = {key: item.record for key, item in built.items()}
+    listed.completed(records, report)
+    known = models.lines(built)
+    report["models"]["aliases"] = len(known) - len(built)
     files = {
         "accelerators.json": hardware.accelerators(read("accelerators.yaml"), report),
         "instances.records": hardware.instances(read("instances.yaml"), report),
-        "models.records": models.build(rows, facts, report),
+        "models.records": models.written(known),
+        "listed.records": listed.build(records, set(known), report),
     }
     return files, report
 

@@ -34,6 +34,22 @@ GIB = float(1 << 30)
         ("moonshotai/Moonlight-16B-A3B", 15_960_111_936, 1e-6),
         ("baidu/ERNIE-4.5-21B-A3B-Thinking", 21_825_437_888, 1e-6),
         ("MiniMaxAI/MiniMax-M1-40k", 456e9, 1e-3),
+        ("CohereLabs/c4ai-command-a-03-2025", 111_057_580_032, 0.0),
+        ("tiiuae/Falcon-H1-34B-Instruct", 33_642_516_224, 0.0),
+        ("bigscience/bloom", 176_247_271_424, 0.0),
+        ("bigcode/starcoder2-15b", 15_957_889_024, 0.0),
+        ("allenai/OLMo-7B-0724-hf", 6_888_095_744, 0.0),
+        ("inclusionAI/Ling-1T", 999_705_328_640, 0.0),
+        ("rednote-hilab/dots.llm1.inst", 142_774_381_696, 0.0),
+        ("arcee-ai/Trinity-Mini", 26_123_974_400, 0.0),
+        ("swiss-ai/Apertus-8B-Instruct-2509", 8_053_338_176, 0.0),
+        ("nvidia/NVIDIA-Nemotron-Nano-12B-v2-Base", 12_310_001_152, 0.0),
+        ("ai21labs/Jamba-v0.1", 51_570_323_328, 0.0),
+        ("ai21labs/AI21-Jamba-1.5-Large", 398e9, 0.002),
+        ("tiiuae/falcon-mamba-7b", 7_272_665_088, 0.0),
+        ("databricks/dbrx-base", 132e9, 0.004),
+        ("EleutherAI/gpt-j-6b", 6e9, 0.01),
+        ("mosaicml/mpt-7b", 6_649_286_656, 0.0),
     ],
 )
 def test_the_tensors_sum_to_the_published_total(model: str, total: float, within: float) -> None:
@@ -136,3 +152,22 @@ def test_vllm_imports_a_workspace_for_latent_attention(pool: Callable[..., Pool]
     later = pool(architecture="moonshotai/Moonlight-16B-A3B", version="0.28.0", dtype="bfloat16")
     before = pool(architecture="moonshotai/Moonlight-16B-A3B", version="0.19.0", dtype="bfloat16")
     assert weights_of(later, Layout("vllm")).largest.low < weights_of(before, Layout("vllm")).largest.low
+
+
+@pytest.mark.parametrize("ranks", [1, 4])
+def test_jamba_keeps_states_beside_few_caches(pool: Callable[..., Pool], ranks: int) -> None:
+    kept = cache(pool, "ai21labs/Jamba-v0.1", ranks)
+    assert {group.mixer for group in kept.groups} == {"full", "selective"}
+    state = (3 * 8192 + 8192 * 16) * 2 / ranks  # convolution and recurrent state of one layer
+    token = 2 * 8 * 128 * 2 / ranks
+    least = 28 * state + 4 * token * (1 << 18)
+    assert least <= kept.request_bytes(1 << 18) <= 1.1 * least
+
+
+def test_an_encoder_of_sound_is_counted(pool: Callable[..., Pool]) -> None:
+    audio, plain = (models.find(name) for name in ("Qwen/Qwen2-Audio-7B-Instruct", "Qwen/Qwen2-7B-Instruct"))
+    assert audio is not None
+    assert plain is not None
+    both = weights_of(pool(architecture=audio, dtype="bfloat16"), Layout("vllm"))
+    assert both.counted == pytest.approx(text_parameters(audio) + 642e6, rel=2e-3)  # 8397094912 less the language model
+    assert weights_of(pool(architecture=plain, dtype="bfloat16"), Layout("vllm")).counted == text_parameters(plain)

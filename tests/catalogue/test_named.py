@@ -45,14 +45,15 @@ def test_a_base_and_a_quantization(model_id: str, base: str, quantization: dict[
 @pytest.mark.parametrize(
     ("model_id", "same"),
     [
-        ("unsloth/Llama-3.2-3B-Instruct", "meta-llama/Llama-3.2-3B-Instruct"),
+        ("mirror/Llama-3.2-3B-Instruct", "meta-llama/Llama-3.2-3B-Instruct"),
         ("mirror/qwen3-coder-480b-a35b-instruct-fp8", "Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8"),
-        ("meta-llama/Llama-2-7b", "meta-llama/Llama-2-7b-hf"),
+        ("mirror/Meta-Llama-3.1-70B-Instruct-hf", "meta-llama/Llama-3.1-70B-Instruct"),
+        ("google/gemma-3-4b-pt-hf", "google/gemma-3-4b-it"),
         ("meta-llama/Llama-3.2-11B-Vision", "meta-llama/Llama-3.2-11B-Vision-Instruct"),
         ("mirror/Llama-3.1-8B-Instruct-bf16", "meta-llama/Llama-3.1-8B-Instruct"),
-        ("deepseek-ai/DeepSeek-V2.5-1210", "deepseek-ai/DeepSeek-V2.5"),  # a later release
-        ("deepseek-ai/DeepSeek-V3.1-Terminus", "deepseek-ai/DeepSeek-V3.1"),
-        ("moonshotai/Kimi-VL-A3B-Thinking-2506", "moonshotai/Kimi-VL-A3B-Instruct"),
+        ("mirror/DeepSeek-V2.5-1211", "deepseek-ai/DeepSeek-V2.5"),  # a later release
+        ("mirror/DeepSeek-V3.1-Speciale", "deepseek-ai/DeepSeek-V3.1"),
+        ("mistralai/Ministral-3-14B-Base-2512", "mistralai/Ministral-3-14B-Instruct-2512"),  # tuned otherwise, of one release
     ],
 )
 def test_a_mirror_or_a_sibling(model_id: str, same: str) -> None:
@@ -78,7 +79,7 @@ def test_names_that_say_more_or_nothing(model_id: str) -> None:
 
 def test_unlike_models_of_one_name_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
     one, other = models.exact("Qwen/Qwen3-8B"), models.exact("Qwen/Qwen3-14B")
-    monkeypatch.setattr(named, "_ids", lambda tail: ["x/a", "y/a"] if tail == "same-name" else [])
+    monkeypatch.setattr(named, "_ids", lambda tail: [["x/a", "y/a"] if tail == "same-name" else []])
     assert named.derive("z/same-name", {"x/a": one, "y/a": other}.get) is None
     assert named.derive("z/same-name", {"x/a": one, "y/a": one}.get) is not None
 

@@ -43,8 +43,8 @@ class Built(NamedTuple):
     aliases: tuple[str, ...]
 
 
-def build(rows: list[dict[str, Any]], directory: Path, report: dict[str, Any]) -> bytes:
-    """The bytes of ``models.records``; ``report`` gets the counts."""
+def build(rows: list[dict[str, Any]], directory: Path, report: dict[str, Any]) -> dict[str, Built]:
+    """The records by id in lower case; ``report`` gets the counts."""
     by_id = {row["id"]: row for row in rows}
     built: dict[str, Built] = {}
     counts: dict[str, Counter[str]] = {"shipped": Counter(), "size": Counter(), "withheld": Counter(), "dropped": Counter()}
@@ -62,13 +62,22 @@ def build(rows: list[dict[str, Any]], directory: Path, report: dict[str, Any]) -
         for field, reason in record.get("withheld", {}).items():
             counts["withheld"][f"{field}: {reason.partition(';')[0]}" if field != "architecture" else f"{field}: {reason}"] += 1
             details.setdefault(field, []).append(row["id"])
-    lines = {key: json.dumps(item.record, separators=(",", ":")) for key, item in built.items()}
+    report["models"] = {name: dict(sorted(c.items())) for name, c in counts.items()}
+    report["details"] = details
+    return built
+
+
+def lines(built: dict[str, Built]) -> dict[str, str]:
+    """What stands beside each id and alias in ``models.records``."""
+    found = {key: json.dumps(item.record, separators=(",", ":")) for key, item in built.items()}
     for key, item in built.items():
         for alias in item.aliases:
-            lines.setdefault(alias.lower(), f"={key}\t{alias}")
-    report["models"] = {"aliases": len(lines) - len(built), **{name: dict(sorted(c.items())) for name, c in counts.items()}}
-    report["details"] = details
-    return "".join([" models of the Hugging Face hub\n", *(f"{key}\t{lines[key]}\n" for key in sorted(lines))]).encode("ascii")
+            found.setdefault(alias.lower(), f"={key}\t{alias}")
+    return found
+
+
+def written(found: dict[str, str]) -> bytes:
+    return "".join([" models of the Hugging Face hub\n", *(f"{key}\t{found[key]}\n" for key in sorted(found))]).encode("ascii")
 
 
 def _record(row: dict[str, Any], by_id: dict[str, dict[str, Any]], directory: Path) -> dict[str, Any]:

@@ -47,13 +47,17 @@ def find(model_id: str) -> Architecture | None:
     there is nothing: :func:`entry` says whether the id is known at all and what was withheld.
     """
     found = entry(model_id)
-    if found is not None:
+    if found is not None and found.completeness != "size-only":
         return found.architecture
+    own = found.architecture if found is not None else None
     if model_id.strip("/ ").count("/") != 1 or model_id.startswith("/"):
-        return None
+        return own
     from servelint.catalogue import named  # lazy: most ids are in the catalogue
 
-    return named.derive(model_id, exact)
+    derived = named.derive(model_id, exact)
+    if own is None or derived is None or "hidden_size" not in derived.config:
+        return own or derived
+    return derived if named.is_of_size(derived, own.parameters) else own
 
 
 def exact(model_id: str) -> Architecture | None:
@@ -63,7 +67,17 @@ def exact(model_id: str) -> Architecture | None:
 
 
 def entry(model_id: str) -> ModelEntry | None:
-    """Everything the catalogue holds of ``model_id``; None if it does not know the id. One record is parsed, no more."""
+    """Everything the catalogue holds of ``model_id``; None if it does not know the id. One record is parsed, or two."""
+    found = _own(model_id)
+    if found is None and "/" in model_id:
+        from servelint.catalogue import listed  # lazy: most ids that manifests name have a record of their own
+
+        return listed.entry(model_id.strip(), _own)
+    return found
+
+
+def _own(model_id: str) -> ModelEntry | None:
+    """What stands in ``models.records``."""
     line = data_files.line_of(_FILE, model_id.strip())
     if line is None:
         return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from servelint.catalogue import data_files
+from servelint.catalogue import data_files, listed
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ _ENDINGS: dict[str, Mapping[str, Any]] = {
 _LONGEST_FIRST = sorted(_ENDINGS, key=len, reverse=True)
 # One shape under two names: a family's tuned and untuned members, and the conversions of one checkpoint.
 _TUNINGS = (
-    "-instruct", "-it", "-chat", "-base", "-hf", "-thinking", "-captioner", "-terminus", "-speciale", "-zero",
+    "-instruct", "-it", "-pt", "-chat", "-base", "-hf", "-thinking", "-reasoning", "-captioner", "-terminus", "-speciale",
+    "-zero",
 )  # fmt: skip
 _SHAPE = (
     "model_type", "num_hidden_layers", "hidden_size", "num_attention_heads", "num_key_value_heads", "head_dim",
@@ -100,6 +101,7 @@ def _spellings(base: str) -> Iterator[str]:
     yield from _siblings(text)
     stem, _, release = text.rpartition("-")
     if stem and len(release) == 4 and release.isdigit():  # a later release of one model: DeepSeek-V3-0324
+        yield from (f"{sibling}-{release}" for sibling in _siblings(stem))
         yield stem
         yield from _siblings(stem)
 
@@ -113,20 +115,24 @@ def _siblings(text: str) -> Iterator[str]:
         yield "meta-" + stem
     for tuning in _TUNINGS:
         yield stem + tuning
+    if own and own != "-hf":
+        yield text + "-hf"
 
 
 @cache
-def _tails() -> dict[str, list[str]]:
-    """Part after the owner, in lower case → the ids and aliases that end so, in the catalogue's order."""
+def _tails(file: str) -> dict[str, list[str]]:
+    """Part after the owner, in lower case → the ids and aliases that end so, in the file's order."""
     found: dict[str, list[str]] = {}
-    for line in data_files.contents(_FILE).split(b"\n")[1:-1]:
+    for line in data_files.contents(file).split(b"\n")[1:-1]:
         key = line[: line.index(b"\t")].decode()
         found.setdefault(key.rpartition("/")[2], []).append(key)
     return found
 
 
-def _ids(tail: str) -> list[str]:
-    return _tails().get(tail, [])
+def _ids(tail: str) -> Iterator[list[str]]:
+    """Those of the catalogue, then those of the list."""
+    yield _tails(_FILE).get(tail, [])
+    yield _tails(listed.FILE).get(tail, [])
 
 
 def _alike(one: Architecture, other: Architecture) -> bool:
@@ -135,29 +141,36 @@ def _alike(one: Architecture, other: Architecture) -> bool:
     return all(left == right for left, right in pairs if left is not None and right is not None)
 
 
-def _base(tail: str, find: Callable[[str], Architecture | None]) -> Architecture | None:
-    """The model that all ids of this tail are; None where there is none or they are not of one shape."""
-    known = [a for key in _ids(tail) if (a := find(key)) is not None]
-    shaped = [a for a in known if a.config.get("hidden_size")] or known
-    if not shaped or not all(_alike(a, shaped[0]) for a in shaped):
-        return None
-    return min(shaped, key=lambda a: (a.quantization_inferred, a.quantization_unknown, -len(a.config)))
+def _base(tail: str, find: Callable[[str], Architecture | None], asked: str) -> Architecture | None:
+    """The model that all ids of this tail are; None where there is none or they are not of one shape.
+
+    Where the catalogue has such ids of its own, those of the list do not count: anyone may upload under a known name.
+    """
+    for keys in _ids(tail):
+        known = [a for key in keys if key != asked and (a := find(key)) is not None]
+        shaped = [a for a in known if a.config.get("hidden_size")] or known
+        if shaped:
+            if not all(_alike(a, shaped[0]) for a in shaped):
+                return None
+            return min(shaped, key=lambda a: (a.quantization_inferred, a.quantization_unknown, -len(a.config)))
+    return None
 
 
 def derive(model_id: str, find: Callable[[str], Architecture | None]) -> Architecture | None:
     """What ``model_id`` plainly names, with facts marked as derived from the name. ``find``: the catalogue's exact lookup."""
+    asked = model_id.strip().lower()
     tail = model_id.strip().rpartition("/")[2]
     if len(tail) < 4 or not tail.isascii():
         return None
     named = _split(tail)
     # What an NVFP4 checkpoint leaves alone is its maker's choice; another's list says nothing of this one.
     recipes_differ = named is not None and _ENDINGS.get(named.ending) is _NVFP4
-    if not recipes_differ and (same := _base(tail.lower(), find)) is not None:
+    if not recipes_differ and (same := _base(tail.lower(), find, asked)) is not None:
         return _marked(same, model_id, f"the model of the same name, {same.id}")
     if named is None:
         return None
     for spelling in _spellings(named.base):
-        base = _base(spelling, find)
+        base = _base(spelling, find, asked)
         if base is None:
             continue
         if not named.ending:
@@ -169,6 +182,12 @@ def derive(model_id: str, find: Callable[[str], Architecture | None]) -> Archite
         shaped = base._replace(config=config, quantization_inferred=bool(quantization), quantization_unknown=False)
         return _marked(shaped, model_id, f"{base.id} in {named.ending}")._replace(checkpoint_bytes=None)
     return None
+
+
+def is_of_size(architecture: Architecture, total: float | None) -> bool:
+    """Whether a published total is that of a shape which only the name gives, within 1 %."""
+    own = architecture.parameters
+    return bool(total and own and not architecture.quantization and abs(own / total - 1) < 0.01)
 
 
 def _marked(architecture: Architecture, model_id: str, how: str) -> Architecture:

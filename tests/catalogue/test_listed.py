@@ -1,0 +1,91 @@
+"""Ids that a list of the hub gives, and that a count confirmed."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from servelint.capacity.weights import text_parameters
+from servelint.catalogue import data_files, listed, models
+from servelint.facts import UnknownFact
+
+
+def lines() -> list[str]:
+    return data_files.contents(listed.FILE).decode("ascii").split("\n")[1:-1]
+
+
+@pytest.mark.parametrize("text", ["speakleash/Bielik-11B-v2.3-Instruct", " SPEAKLEASH/bielik-11b-v2.3-instruct\n"])
+def test_a_shape_of_its_own(text: str) -> None:
+    entry = models.entry(text)
+    assert entry is not None
+    assert entry.id == "speakleash/Bielik-11B-v2.3-Instruct"
+    assert entry.completeness == "partial"
+    assert entry.check == "confirmed: the hub's total is the count"
+    assert entry.sources["config"].startswith("AlexsJones/llmfit")
+    one = entry.architecture
+    assert one is not None
+    assert text_parameters(one) == one.parameters
+    assert (one.layers, one.kv_heads, one.quantization, one.quantization_unknown, one.by_name) == (50, 8, None, False, False)
+    assert "llmfit" in one.origin
+
+
+def test_the_shape_of_an_entry() -> None:
+    entry = models.entry("huihui-ai/Qwen3-8B-abliterated")
+    assert entry is not None
+    base = models.entry(entry.base)
+    assert base is not None
+    assert base.architecture is not None
+    assert entry.architecture is not None
+    assert entry.derivation == "shape"
+    assert entry.architecture.config["hidden_size"] == base.architecture.config["hidden_size"]
+    assert entry.architecture.id == entry.id
+
+
+def test_a_size_gives_way_to_the_shape_that_the_name_gives_with_that_size() -> None:
+    entry = models.entry("google/gemma-3-4b-pt")
+    assert entry is not None
+    found, other = models.find("google/gemma-3-4b-pt"), models.find("google/gemma-3-4b-it")
+    assert found is not None
+    assert other is not None
+    assert found.config["hidden_size"] == other.config["hidden_size"]
+
+
+def test_every_line_is_told_once_and_can_be_read() -> None:
+    keys = [line.partition("\t")[0] for line in lines()]
+    assert keys == sorted(set(keys))
+    assert not set(keys) & {name.lower() for name in models.names()}
+    assert len(keys) > 4000
+    for line in lines():
+        key, _, text = line.partition("\t")
+        record = json.loads(text)
+        assert record["id"].lower() == key
+        entry = models.entry(key)
+        assert entry is not None, key
+        assert entry.architecture is not None
+        assert entry.architecture.parameters == record["n"] > 1e6
+        assert "n" in record
+        if record.get("b"):
+            assert models.exact(record["b"]) is not None
+
+
+def test_counts_are_totals() -> None:
+    """What was confirmed when the file was made still is, by the formulas of today."""
+    counted = 0
+    for line in lines():
+        record = json.loads(line.partition("\t")[2])
+        if "s" not in record:
+            continue
+        one = models.exact(record["id"])
+        assert one is not None
+        try:
+            assert text_parameters(one) == one.parameters, record["id"]
+        except UnknownFact as unknown:
+            pytest.fail(f"{record['id']}: {unknown}")
+        counted += 1
+    assert counted > 1500
+
+
+@pytest.mark.parametrize("text", ["nobody/nothing-here", "", "/", "a\tb/c", "speakleash"])
+def test_unknown(text: str) -> None:
+    assert models.entry(text) is None
