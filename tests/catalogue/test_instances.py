@@ -27,7 +27,7 @@ def test_unknown(text: str) -> None:
 
 def test_every_type_loads() -> None:
     names = instances.names()
-    assert len(names) == len(set(names)) == 150
+    assert len(names) == len(set(names)) == 185
     clouds = set()
     for name in names:
         found = instances.find(name)
@@ -37,7 +37,25 @@ def test_every_type_loads() -> None:
         assert (found.usd_per_hour is None) == (found.price_note == "")
         assert found.accelerator in WITHOUT_ENTRY or accelerators.find_all(found.accelerator)
         clouds.add(found.cloud)
-    assert clouds == {"aws", "azure", "gcp", "oci"}
+    assert clouds == {"aws", "azure", "coreweave", "gcp", "lambda", "nebius", "oci"}
+
+
+@pytest.mark.parametrize(
+    ("name", "accelerator", "count"),
+    [
+        ("BM.GPU.H200-NC.8", "H200-SXM-141GB", 8),
+        ("BM.GPU.L40S-NC.4", "L40S", 4),
+        ("BM.GPU.B4.8", "A100-SXM4-40GB", 8),
+        ("Standard_NC12s_v3", "V100-PCIE-16GB", 2),
+        ("p3.8xlarge", "V100-SXM2-16GB", 4),
+        ("gd-8xh100ib-i128", "H100-SXM5-80GB", 8),
+        ("gpu-h100-sxm", "H100-SXM5-80GB", None),  # one to eight, by its preset
+    ],
+)
+def test_shapes_of_other_clouds(name: str, accelerator: str, count: float | None) -> None:
+    found = instances.find(name)
+    assert found is not None
+    assert (found.accelerator, found.count) == (accelerator, count)
 
 
 def test_recalled_fields_are_unknown() -> None:
