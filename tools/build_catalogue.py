@@ -42,7 +42,8 @@ file size proves 16 bits. ``quantization_config`` that was inferred from a name 
 or an entry's figures confirm both (``catalogue_builder/listed.py``). It is read only for ids outside ``models.records``. The same
 list completes entries of which only the tied head or the total was not known.
 
-*Additions* (``catalogue_builder/additions.jsonl``) fill what the facts lack, each with its source. *Derived ids* hold the fields
+*Additions* (``catalogue_builder/additions.jsonl``) fill what the facts lack, each with its source. Where one's tensors do not add
+up to its total (``catalogue_builder/checked.py``) nothing is written. *Derived ids* hold the fields
 that the facts copied to them. Where two ids differ in case only (the hub takes them for one) the more complete entry is
 shipped.
 """
@@ -60,7 +61,7 @@ import yaml
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT / "lint"), str(_ROOT / "tools")]
 
-from catalogue_builder import additions, hardware, listed, models  # noqa: E402 - found through the path above
+from catalogue_builder import additions, checked, hardware, listed, models  # noqa: E402 - found through the path above
 
 DATA = _ROOT / "lint/servelint/catalogue/data"
 FACTS = _ROOT.parent / "shared/facts"
@@ -77,6 +78,7 @@ def build(facts: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     built = models.build(rows, facts, report)
     records = {key: item.record for key, item in built.items()}
     listed.completed(records, report)
+    report["additions off their total"] = checked.faults(records, additions.ids())
     known = models.lines(built)
     report["models"]["aliases"] = len(known) - len(built)
     files = {
@@ -98,13 +100,14 @@ def main() -> int:
         return 1
     files, report = build(options.facts)
     stale = [name for name, data in files.items() if not (DATA / name).exists() or (DATA / name).read_bytes() != data]
-    if not options.check:
+    wrong = report["additions off their total"]
+    if not options.check and not wrong:
         for name in stale:
             (DATA / name).write_bytes(files[name])
     print(json.dumps(report, indent=1))
     for name, data in files.items():
         print(f"{name}: {len(data)} bytes{' (changed)' if name in stale else ''}")
-    return 1 if options.check and stale else 0
+    return 1 if wrong or (options.check and stale) else 0
 
 
 if __name__ == "__main__":

@@ -46,6 +46,18 @@ def test_committed_files_are_what_the_tool_makes() -> None:
     assert sum(path.stat().st_size for path in DATA.iterdir()) < 2_500_000
 
 
+def test_an_addition_that_does_not_add_up_is_found(rows: dict[str, dict[str, Any]]) -> None:
+    from catalogue_builder import checked
+
+    shape = {"model_type": "llama", "num_hidden_layers": 2, "hidden_size": 64, "num_attention_heads": 4, "num_key_value_heads": 2,
+             "intermediate_size": 128, "vocab_size": 100, "tie_word_embeddings": True}  # fmt: skip
+    count = 2 * (64 * 64 * 2 + 2 * 2 * 16 * 64 + 3 * 64 * 128 + 2 * 64) + 100 * 64 + 64
+    record = {"id": "a/b", "completeness": "partial", "config": shape, "parameters": count}
+    assert checked.faults({"a/b": record}, ["a/b"]) == []
+    assert checked.faults({"a/b": {**record, "parameters": count * 1.04, "rounded": True}}, ["a/b"]) == []
+    assert checked.faults({"a/b": {**record, "parameters": count * 1.04}}, ["a/b"])[0].startswith("a/b: its tensors count")
+
+
 def test_every_model_is_there(rows: dict[str, dict[str, Any]]) -> None:
     assert {row.lower() for row in rows} <= {name.lower() for name in models.names()}
 

@@ -22,6 +22,11 @@ _COUNTS = frozenset({"params_formula", "params_meta_device"})  # of a base witho
 _SIZES = frozenset({"checkpoint_file_bytes", "checkpoint_check_pct_vs_2bytes", "quantization_config", "hf_quant_config"})
 
 
+def ids() -> list[str]:
+    """Every id that an addition is about."""
+    return [json.loads(line)["id"] for line in _FILE.read_text().splitlines()]
+
+
 def merged(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """``rows`` with the additions, in a stable order."""
     by_id = {row["id"]: dict(row) for row in rows}
