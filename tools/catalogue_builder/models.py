@@ -144,7 +144,8 @@ def _config(row: dict[str, Any], directory: Path) -> tuple[dict[str, Any], dict[
     vision = row.get("vision")
     config: dict[str, Any] = {}
     if row.get("config_file"):
-        config, vision = config_json.flatten(json.loads((directory / row["config_file"]).read_text()))
+        config, own = config_json.flatten(json.loads((directory / row["config_file"]).read_text()))
+        vision = own or vision
         config.pop("quantization_config", None)
     for name, value in stated.items():
         if value is None and name in ("architectures", "tie_word_embeddings", "torch_dtype", "max_position_embeddings"):
