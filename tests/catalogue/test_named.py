@@ -24,6 +24,11 @@ from servelint.catalogue import models, named
         ("someone/Qwen3-14B-int4-AutoRound", "Qwen/Qwen3-14B", {"quant_method": "auto-round"}),
         ("someone/Qwen3-14B_FP8_block", "Qwen/Qwen3-14B", {"strategy": "block"}),
         ("someone/Qwen3-14B-AutoFP8", "Qwen/Qwen3-14B", {"quant_method": "fp8"}),
+        (
+            "RedHatAI/NVIDIA-Nemotron-3-Ultra-550B-A55B-FP8-block",
+            "nvidia/NVIDIA-Nemotron-3-Ultra-550B-A55B-BF16",
+            {"strategy": "block"},
+        ),
         ("someone/Qwen3.6-27B-NVFP4", "Qwen/Qwen3.6-27B", {"quant_algo": "NVFP4"}),  # not as nvidia's: recipes differ
     ],
 )
@@ -49,6 +54,8 @@ def test_a_base_and_a_quantization(model_id: str, base: str, quantization: dict[
         ("mirror/qwen3-coder-480b-a35b-instruct-fp8", "Qwen/Qwen3-Coder-480B-A35B-Instruct-FP8"),
         ("mirror/Meta-Llama-3.1-70B-Instruct-hf", "meta-llama/Llama-3.1-70B-Instruct"),
         ("google/gemma-3-4b-pt-hf", "google/gemma-3-4b-it"),
+        ("meta/llama3-8b-instruct", "meta-llama/Meta-Llama-3-8B-Instruct"),  # as NIM names them
+        ("mistralai/mistral-7b-instruct-v03", "mistralai/Mistral-7B-Instruct-v0.3"),
         ("meta-llama/Llama-3.2-11B-Vision", "meta-llama/Llama-3.2-11B-Vision-Instruct"),
         ("mirror/Llama-3.1-8B-Instruct-bf16", "meta-llama/Llama-3.1-8B-Instruct"),
         ("mirror/DeepSeek-V2.5-1211", "deepseek-ai/DeepSeek-V2.5"),  # a later release

@@ -98,12 +98,22 @@ def _spellings(base: str) -> Iterator[str]:
     text = base.lower()
     yield text
     yield text.removeprefix("meta-") if text.startswith("meta-") else "meta-" + text
+    if (written := _written_out(text)) != text:  # as NIM names its models
+        yield from (written, "meta-" + written)
+    yield text + "-bf16"
     yield from _siblings(text)
     stem, _, release = text.rpartition("-")
     if stem and len(release) == 4 and release.isdigit():  # a later release of one model: DeepSeek-V3-0324
         yield from (f"{sibling}-{release}" for sibling in _siblings(stem))
         yield stem
         yield from _siblings(stem)
+
+
+def _written_out(text: str) -> str:
+    """``llama3-8b-instruct`` → ``llama-3-8b-instruct``, ``…-v03`` → ``…-v0.3``."""
+    if text.startswith("llama") and text[5:6].isdigit():
+        text = f"llama-{text[5:]}"
+    return f"{text[:-1]}.{text[-1]}" if text[-4:-1] == "-v0" and text[-1].isdigit() else text
 
 
 def _siblings(text: str) -> Iterator[str]:
