@@ -78,6 +78,7 @@ def build(facts: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     built = models.build(rows, facts, report)
     records = {key: item.record for key, item in built.items()}
     listed.completed(records, report)
+    listed.with_layers(records, report)
     report["additions off their total"] = checked.faults(records, additions.ids())
     known = models.lines(built)
     report["models"]["aliases"] = len(known) - len(built)

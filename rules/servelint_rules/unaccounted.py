@@ -38,7 +38,9 @@ _HARMLESS = frozenset(
 _HYBRID = frozenset(
     ("qwen3_next", "qwen3_5", "qwen3_5_moe", "granitemoehybrid", "lfm2", "lfm2_moe", "olmo_hybrid", "plamo2", "mamba2")
 )
-_LAYER_FIELDS = ("layer_types", "layers_block_type", "layer_types_pattern", "full_attention_interval", "full_attn_idxs")
+_LAYER_FIELDS = (
+    "layer_types", "layers_block_type", "layer_types_pattern", "layer_types_counts", "full_attention_interval", "full_attn_idxs",
+)  # fmt: skip
 # Bytes per parameter of a checkpoint, from which on it may be one of 16 bits: its parameters are counted as others count.
 _SIXTEEN_BITS = 1.6
 

@@ -267,6 +267,45 @@ def build(records: dict[str, dict[str, Any]], names: set[str], report: dict[str,
     return "".join([f" {header()}\n", *(f"{key}\t{lines[key]}\n" for key in sorted(lines))]).encode("ascii")
 
 
+# What says which layers of a model keep what, and what their tensors need beside it.
+_LAYERS = ("layer_types", "layers_block_type", "layer_types_pattern", "layer_types_counts", "full_attention_interval")
+_BESIDE = (
+    "intermediate_size", "shared_intermediate_size", "conv_L_cache", "tie_word_embeddings", "linear_conv_kernel_dim",
+    "linear_key_head_dim", "linear_num_key_heads", "linear_num_value_heads", "linear_value_head_dim",
+    "mtp_num_hidden_layers", "mamba_n_heads", "mamba_d_head", "mamba_d_state", "mamba_n_groups", "mamba_d_conv",
+    "mamba_d_ssm",
+)  # fmt: skip
+
+
+def with_layers(records: dict[str, dict[str, Any]], report: dict[str, Any]) -> None:
+    """Entries that do not say which layers they have get those of an entry of the same type, widths, heads and exact total."""
+    told: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for record in records.values():
+        config = record.get("config") or {}
+        if any(name in config for name in _LAYERS) and record.get("parameters") and not record.get("rounded"):
+            for total in {record["parameters"], record.get("figures", {}).get("hub")}:
+                told.setdefault((*_key(str(config.get("model_type")), config), total), record)
+    count = 0
+    for record in records.values():
+        config = record.get("config") or {}
+        total = record.get("parameters")
+        if not config.get("hidden_size") or any(name in config for name in _LAYERS) or not total or record.get("rounded"):
+            continue
+        known = told.get((*_key(str(config.get("model_type")), config), total))
+        if known is not None and known["id"] != record["id"]:
+            more = {
+                name: known["config"][name] for name in (*_LAYERS, *_BESIDE) if name in known["config"] and name not in config
+            }
+            config.update(more)
+            if "vision" in known:
+                record.setdefault("vision", known["vision"])
+            record["sources"]["layers"] = (
+                f"as {known['id']}, of the same type, widths, heads and total: {known['sources']['config']}"
+            )
+            count += 1
+    report["layers as an entry of the same total"] = count
+
+
 def completed(records: dict[str, dict[str, Any]], report: dict[str, Any]) -> None:
     """Entries of which the total or the tied head was not known get what the list and the count of their shape agree on."""
     counts: Counter[str] = Counter()
