@@ -269,6 +269,7 @@ def build(records: dict[str, dict[str, Any]], names: set[str], report: dict[str,
 
 # What says which layers of a model keep what, and what their tensors need beside it.
 _LAYERS = ("layer_types", "layers_block_type", "layer_types_pattern", "layer_types_counts", "full_attention_interval")
+_PATTERNS = ("hybrid_override_pattern", "attn_type_list", "compress_ratios", "linear_attn_config", "sliding_window_pattern")
 _BESIDE = (
     "intermediate_size", "shared_intermediate_size", "conv_L_cache", "tie_word_embeddings", "linear_conv_kernel_dim",
     "linear_key_head_dim", "linear_num_key_heads", "linear_num_value_heads", "linear_value_head_dim",
@@ -289,7 +290,9 @@ def with_layers(records: dict[str, dict[str, Any]], report: dict[str, Any]) -> N
     for record in records.values():
         config = record.get("config") or {}
         total = record.get("parameters")
-        if not config.get("hidden_size") or any(name in config for name in _LAYERS) or not total or record.get("rounded"):
+        if not config.get("hidden_size") or any(name in config for name in (*_LAYERS, *_PATTERNS)) or not total:
+            continue
+        if record["completeness"] == "full" or record.get("rounded"):
             continue
         known = told.get((*_key(str(config.get("model_type")), config), total))
         if known is not None and known["id"] != record["id"]:
