@@ -25,7 +25,7 @@ from servelint.catalogue.listed import COLUMNS  # noqa: E402 - found through the
 _OTHER = re.compile(
     r"gguf|mlx|onnx|exl[23]|litert|openvino|[-_.]ov$|awq|gptq|fp8|fp4|int[248]|w4a|w8a|[48]-?bit|[2-8]bpw|\bq[2-8]|bnb|nf4"
     r"|quant|auto-?round|hqq|aqlm|eagle|dflash|dspark|draft|speculator|[-_.]mtp|lora|adapter|tiny-?random|random|internal-testing"
-    r"|hf-internal|-test|mxfp|ternary|bitnet|1\.58|pruned|compressed|ptq|qat",
+    r"|hf-internal|-test|mxfp|ternary|bitnet|1\.58|pruned|compressed|ptq|qat|ptpc|jang|[-_]tq\d|[-_]oq\d",
     re.IGNORECASE,
 )
 _THEIRS = {"intermediate_size": "moe_intermediate_size", "num_experts_per_tok": "active_experts"}

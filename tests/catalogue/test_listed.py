@@ -7,7 +7,7 @@ import json
 import pytest
 
 from servelint.capacity.weights import text_parameters
-from servelint.catalogue import data_files, listed, models
+from servelint.catalogue import data_files, listed, models, named
 from servelint.facts import UnknownFact
 
 
@@ -42,6 +42,18 @@ def test_the_shape_of_an_entry() -> None:
     assert entry.architecture.id == entry.id
 
 
+def test_a_total_of_a_copy_that_somebody_quantized_proves_no_quantization() -> None:
+    """unsloth/DeepSeek-V3 has the total of DeepSeek's own files; what equals that of an AWQ copy is not taken for one."""
+    own = models.exact("unsloth/DeepSeek-V3")
+    assert own is not None
+    assert own.quantization is not None
+    assert own.quantization["quant_method"] == "fp8"
+    assert own.quantization_inferred
+    for line in lines():
+        record = json.loads(line.partition("\t")[2])
+        assert "q" not in record or named.ending(record["b"]) == "", record["id"]
+
+
 def test_a_size_gives_way_to_the_shape_that_the_name_gives_with_that_size() -> None:
     entry = models.entry("google/gemma-3-4b-pt")
     assert entry is not None
@@ -63,7 +75,13 @@ def test_every_line_is_told_once_and_can_be_read() -> None:
         entry = models.entry(key)
         assert entry is not None, key
         assert entry.architecture is not None
-        assert entry.architecture.parameters == record["n"] > 1e6
+        if "q" in record:  # its total counts packed words
+            other = models.exact(record["b"])
+            assert other is not None
+            assert entry.architecture.quantization == other.quantization is not None
+            assert entry.architecture.parameters == other.parameters
+        else:
+            assert entry.architecture.parameters == record["n"] > 1e6
         assert "n" in record
         if record.get("b"):
             assert models.exact(record["b"]) is not None

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servelint.capacity import tensors, vision, weights
-from servelint.catalogue import packed
+from servelint.catalogue import named, packed
 from servelint.catalogue.architecture import Architecture
 from servelint.catalogue.listed import COLUMNS, expanded_shape
 from servelint.facts import UnknownFact
@@ -61,7 +61,7 @@ _SIZED = frozenset(
 _UNTIED = frozenset({"llama", "mistral", "mixtral"})
 _SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
 _ROUNDED = 0.05  # as for the published figures (sizes.py)
-_NEAR = 0.0002  # what a few buffers (rotary tables, masks) add to a total
+_NEAR = 1e-5  # what a few buffers (rotary tables, masks) add to a total; scales of FP8 blocks add six times that
 
 
 class Row(NamedTuple):
@@ -139,6 +139,9 @@ def _index(records: dict[str, dict[str, Any]]) -> dict[tuple[Any, ...], list[Kno
             quantization_inferred=record.get("quantization") == "inferred",
         )  # fmt: skip
         figures = {name: float(value) for name, value in record.get("figures", {}).items() if isinstance(value, int | float)}
+        if one.quantization and (one.quantization_inferred or named.ending(one.id) != ""):
+            # A copy that somebody quantized: what the hub says of it may be a total of either kind.
+            figures = {name: value for name, value in figures.items() if name not in {"hub", "hub_packed"}}
         if "mtp" in figures and "formula" in figures:
             figures["formula + mtp"] = figures["formula"] + figures.pop("mtp")
         if one.parameters and not record.get("rounded"):

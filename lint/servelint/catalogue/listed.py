@@ -27,7 +27,15 @@ COLUMNS = (
 _PLAIN_WIDTH = frozenset({"mixtral", "granitemoe", "olmoe"})
 _LOCAL = frozenset({"mixtral", "granitemoe"})
 # Of a model shaped like another: what quantizing, and where a context ends, are its own.
-_OWN = ("quantization_config", "hf_quant_config", "max_position_embeddings", "rope_scaling", "rope_parameters", "torch_dtype")
+_OWN = (
+    "quantization_config",
+    "hf_quant_config",
+    "max_position_embeddings",
+    "rope_scaling",
+    "rope_parameters",
+    "rope_theta",
+    "torch_dtype",
+)
 
 
 def expanded_shape(type_: str, shape: Mapping[str, int]) -> dict[str, Any]:
@@ -56,6 +64,7 @@ class _Told(NamedTuple):
     base: str = ""
     defaults: Mapping[str, Any] = {}
     vision: Mapping[str, Any] | None = None
+    parameters: float | None = None  # where the total counts packed words
 
 
 def _of_its_own(record: dict[str, Any], source: str) -> _Told:
@@ -81,7 +90,7 @@ def _shaped_like(record: dict[str, Any], source: str, known: ModelEntry) -> _Tol
         config, "derived", "confirmed: shape and total are those of its base", read,
         f"catalogue: {record['id']} as {known.id} (the same shape), {read}", known.id,
         {key: value for key, value in other.class_defaults.items() if key not in _OWN},
-        None if "x" in record else other.vision,
+        None if "x" in record else other.vision, other.parameters if "q" in record else None,
     )  # fmt: skip
 
 
@@ -109,13 +118,13 @@ def entry(model_id: str, exact: Callable[[str], ModelEntry | None]) -> ModelEntr
         told.config["max_position_embeddings"] = record["c"]
     rounded = "r" in record
     architecture = Architecture(
-        id=record["id"], config=told.config, class_defaults=told.defaults, parameters=record["n"], origin=told.origin,
-        vision=told.vision, quantization_inferred="q" in record,
+        id=record["id"], config=told.config, class_defaults=told.defaults, parameters=told.parameters or record["n"],
+        origin=told.origin, vision=told.vision, quantization_inferred="q" in record,
         quantization_unknown=rounded or "u" in record or told.completeness == "size-only",
     )  # fmt: skip
     return ModelEntry(
         id=record["id"], completeness=told.completeness, architecture=architecture, check=told.check,
-        figures={"formula" if rounded else "hub": record["n"]},
+        figures={"formula" if rounded else "hub_packed" if "q" in record else "hub": record["n"]},
         sources={"config": told.shape_source, "parameters": "counted from its architecture" if rounded else source},
         withheld={}, notes=(), base=told.base, derivation="shape" if told.base else "", active_parameters=None,
         context_length=None,
