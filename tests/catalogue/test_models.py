@@ -57,7 +57,7 @@ def test_every_entry_loads_with_its_sources() -> None:
     names = models.names()
     assert names == sorted(names, key=str.lower)
     assert {"Qwen/Qwen3-8B", "THUDM/GLM-4.5", "gpt2"} <= set(names)
-    assert len(names) == len(set(names)) == 1077
+    assert len(names) == len(set(names)) == 1071
     for name in names:
         entry = models.entry(name)
         assert entry is not None
