@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _COPIES = 4.3  # hidden-sized tensors alive at the widest point of a layer: CodeLlama-7B 0.77 GiB, Granite-8B 0.85, vLLM 0.19
 
 
-def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copies: float = _COPIES) -> float:
-    """Bytes of the widest point of a dense layer: gate, up and their product, or the heads, beside the hidden states."""
-    hidden = shape.hidden_size(a)
+@shape.kept
+def _width(a: Architecture, shards: Shards) -> float:
+    """Elements of one token at the widest point of a dense layer: gate, up and their product, or the heads."""
     widths: list[float] = []
     try:
         kinds = shape.layer_kinds(a)
@@ -32,8 +32,26 @@ def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copi
         per_head = 3 * (a.need("qk_nope_head_dim") + a.need("qk_rope_head_dim")) + 2 * a.number("v_head_dim", 128)
         widths.append(shape.heads(a) * per_head / shards.attention)
     widths.append(2 * shape.heads(a) * shape.head_dim(a) / shards.attention)
+    return max(widths)
+
+
+def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copies: float = _COPIES) -> float:
+    """Bytes of the widest point of a dense layer, beside the hidden states."""
     streams = max(1, a.number("hc_mult", 1))  # residual streams (DeepSeek V4)
-    return tokens * element * (max(widths) + copies * hidden * streams)
+    return tokens * element * (_width(a, shards) + copies * shape.hidden_size(a) * streams)
+
+
+@shape.kept
+def _routed(a: Architecture, shards: Shards) -> tuple[int, float]:
+    """(experts of one rank that a token is sent to, elements of both workspaces for each); zeros where there are none."""
+    if not a.experts or (a.quantization or {}).get("quant_method") == "mxfp4":
+        return 0, 0.0
+    hidden = shape.whole(a, "moe_latent_size") or shape.hidden_size(a)
+    width = tensors.expert_intermediate(a) / shards.expert_slices
+    routed = tensors.experts_per_token(a)
+    if shards.expert_groups > 1:
+        routed = max(1, -(-routed // shards.expert_groups))
+    return routed, max(width, hidden) + max(2 * width, hidden)
 
 
 def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
@@ -42,14 +60,8 @@ def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: fl
     ``tokens × top-k × (max(width, hidden) + max(2 width, hidden))``: Qwen3-30B-A3B 0.5 GiB of its 2.68 GiB peak, Kimi-VL 0.45
     of 2.92 at TP1 and 0.38 of 2.85 at TP2. MXFP4 kernels keep none (gpt-oss).
     """
-    if not a.experts or (a.quantization or {}).get("quant_method") == "mxfp4":
-        return 0.0
-    hidden = shape.whole(a, "moe_latent_size") or shape.hidden_size(a)
-    width = tensors.expert_intermediate(a) / shards.expert_slices
-    routed = tensors.experts_per_token(a)
-    if shards.expert_groups > 1:
-        routed = max(1, -(-routed // shards.expert_groups))
-    return tokens * routed * (max(width, hidden) + max(2 * width, hidden)) * element
+    routed, elements = _routed(a, shards)
+    return tokens * routed * elements * element
 
 
 def forward_peak(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
@@ -113,11 +125,12 @@ def profiled_peak(
     """
     copies = 2 if a.vision else 1  # multimodal models keep the input embeddings as well
     results: list[float] = []
+    hidden = shape.hidden_size(a)
     sampling = shape.vocabulary(a) if last else 0
     for which in range(3):
         count, rows, logit = tokens[which], sequences[which], regime.sampler[which]
-        states = copies * count * shape.hidden_size(a) * element
-        received = 0.0 if first else 2 * count * shape.hidden_size(a) * element
+        states = copies * count * hidden * element
+        received = 0.0 if first else 2 * count * hidden * element
         sampled = states + (logit + element) * rows * sampling if last else 0.0
         scale = (spread[0], 1.0, spread[1])[which]
         forward = scale * _widest(a, shards, count, element, regime.copies or _COPIES)

@@ -108,21 +108,19 @@ class Quantization(NamedTuple):
 
     def bytes_of(self, part: Part, layer: int, plain: float) -> Estimate:
         """Bytes per parameter of ``part`` in ``layer`` where an unquantized one takes ``plain``."""
-        unquantized = Estimate.exact(plain)
-        if part.role not in {"linear", "expert", "head"} or (part.role == "head" and not self.head):
-            return unquantized
-        if self.experts_only and part.role != "expert":
-            return unquantized
+        role = part.role
+        if role != "expert" and (self.experts_only or (role != "linear" and not (role == "head" and self.head))):
+            return Estimate(plain, plain, plain)
         names = _hf_names(part.name)
         if self.exact is not None and (found := _lookup(self.exact, names, layer)) is not None:
             return found.of(part)
-        if self.ignored is not None and any((layer, name) in self.ignored for name in names):
-            return unquantized
-        if self.experts is not None and part.role == "expert":
+        if self.ignored is not None and self.ignored.has_any(layer, names):
+            return Estimate(plain, plain, plain)
+        if self.experts is not None and role == "expert":
             return self.experts.of(part)
-        low, mid, high = self.scheme.of(part)
         if self.certain:
-            return Estimate(low, mid, high)
+            return self.scheme.of(part)
+        low, mid, high = self.scheme.of(part)
         # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at; those in four
         # bits of a floating type often do.
         four = self.scheme in {NVFP4, MXFP4}
@@ -130,7 +128,7 @@ class Quantization(NamedTuple):
             from servelint.capacity.ignored import kept_by_nvfp4  # lazily: few checkpoints are known by name alone
 
             mid = max(mid, kept_by_nvfp4(part.name, plain))
-        more = high * 1.02 if part.role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * 1.1)
+        more = high * 1.02 if role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * 1.1)
         return Estimate(low, mid, max(high, plain if four and not part.name.startswith("mlp.") else more))
 
 
@@ -253,7 +251,7 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
             ignored,
             exact,
             certain=certain,
-            head=ignored is not None and (-1, "lm_head") not in ignored,
+            head=ignored is not None and not ignored.has_any(-1, ("lm_head",)),
         )
     weights: list[Mapping[str, Any]] = []
     if isinstance(groups, dict):

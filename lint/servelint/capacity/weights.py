@@ -46,6 +46,7 @@ class Weights(NamedTuple):
         return max(self.stages, key=lambda stage: stage.mid)
 
 
+@shape.kept
 def text_parameters(architecture: Architecture) -> float:
     """Parameters of the text model without MTP modules, of the whole checkpoint.
 
