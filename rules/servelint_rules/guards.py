@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.case import once
 from servelint.formats import containers, devices
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
+    from servelint.case import PoolCase
     from servelint.deployment import Container, Pod, Pool
     from servelint.engines.command import Command
 
@@ -91,6 +93,12 @@ def runs_on_gpus(container: Container) -> bool:
             return False
     argument = container.command.last("--device") if container.command is not None else None
     return argument is None or (argument.value or "").lower() not in _NO_GPU_DEVICES
+
+
+@once
+def on_gpus(case: PoolCase) -> bool:
+    """As :func:`runs_on_gpus`, of all containers of a pool."""
+    return all(map(runs_on_gpus, case.pool.containers))
 
 
 def counts_devices(pool: Pool) -> bool:

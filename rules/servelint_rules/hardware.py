@@ -64,7 +64,7 @@ def bf16_unsupported(case: PoolCase) -> Iterator[Verdict]:
     - [vllm#1157](https://github.com/vllm-project/vllm/issues/1157), [vllm#946](https://github.com/vllm-project/vllm/issues/946)
     """
     pool = case.pool
-    if not all(map(guards.runs_on_gpus, pool.containers)):
+    if not guards.on_gpus(case):
         return
     asked = _bfloat16(case)
     if asked is None:

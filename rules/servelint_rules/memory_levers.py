@@ -234,7 +234,7 @@ def enforce_eager_in_production(case: PoolCase) -> Iterator[Verdict]:
     pool = case.pool
     if not pool.enforce_eager.is_stated or not pool.enforce_eager.value or pool.role in (Role.PREFILL, Role.ENCODE):
         return
-    if not all(map(guards.runs_on_gpus, pool.containers)):
+    if not guards.on_gpus(case):
         return
     yield Verdict(
         place_of(pool, pool.enforce_eager),

@@ -56,7 +56,7 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     fact = pool.gpu_memory_utilization
-    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not all(map(guards.runs_on_gpus, pool.containers)):
+    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not guards.on_gpus(case):
         return
     utilization = fact.value
     if not _SUSPECT <= utilization <= 1:

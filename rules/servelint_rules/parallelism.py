@@ -67,7 +67,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     size = pool.tensor.value
     if size <= 1 or case.layout.attention_data > 1:
         return  # attention data parallelism leaves the heads whole
-    check_model(pool)
+    check_model(case)
     from servelint.capacity import shape  # lazy: only layouts with several GPUs need the model's shape
 
     architecture = case.architecture
