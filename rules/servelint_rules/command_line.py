@@ -78,11 +78,11 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     version = case.pool.version.get(None)
     table = command.table
     if table.parser == "click" or command.engine == "trtllm":
-        yield from _misspelled(command)
+        yield from _misspelled(case, command)
         return
     engine = flag_history.NAMES[command.engine]
     certain = flag_history.covers(table, version) and not flag_history.has_wrapper(command)
-    for argument in options(command):
+    for argument in options(case):
         if argument.flag is not None or argument.form is Form.JAMMED:
             continue
         written = argument.written
@@ -117,11 +117,11 @@ def _open(command: Command, version: Version | None) -> str:
     return f"releases scanned: {scanned(command.table)}; which one runs here is not known"
 
 
-def _misspelled(command: Command) -> Iterator[Verdict]:
+def _misspelled(case: ContainerCase, command: Command) -> Iterator[Verdict]:
     """Options of ``trtllm-serve``, which reads no ``-`` for ``_``."""
     if command.table.parser != "click":
         return
-    for argument in options(command):
+    for argument in options(case):
         meant = "--" + argument.written.removeprefix("--").replace("-", "_")
         if argument.flag is not None or argument.form in (Form.JAMMED, Form.ENTRY) or command.table.flag(meant) is None:
             continue
@@ -319,7 +319,7 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
     if command is None:
         return
     winners: dict[str, Argument] = {}
-    for argument in reversed(tuple(options(command))):
+    for argument in reversed(options(case)):
         collects = argument.key or argument.name in _COLLECTING or argument.form in (Form.JAMMED, Form.ENTRY)
         if argument.flag is None or collects:
             continue

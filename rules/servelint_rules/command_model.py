@@ -152,7 +152,7 @@ def served_name_invalid(case: ContainerCase) -> Iterator[Verdict]:
     known = version is not None and flag_history.covers(command.table, version)
     if known and version is not None and version < _NO_COLON_SINCE:
         return
-    for argument, value in stated(command):
+    for argument, _, value in stated(case):
         if argument.name != "--served-model-name" or ":" not in value or value.startswith(_STORES):
             continue
         certain = known and is_certain(case, command) and is_written(argument)

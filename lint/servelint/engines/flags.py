@@ -65,13 +65,14 @@ class Spelling(NamedTuple):
 class Flag:
     """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
 
-    __slots__ = ("_fields", "_intervals", "_scanned", "name", "spellings")
+    __slots__ = ("_ever", "_fields", "_intervals", "_scanned", "name", "spellings")
 
     def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
         fields = line.split("\t")
         self._fields = fields + [""] * (9 - len(fields))
         self._scanned = scanned
         self._intervals: tuple[Interval, ...] | None = None
+        self._ever: dict[int, tuple[str, ...]] = {}
         spellings = []
         for part in self._fields[0].split(","):
             text, at, span = part.partition("@")
@@ -172,6 +173,11 @@ class Flag:
         return None
 
     @property
+    def was_removed(self) -> bool:
+        """Some release went without it after others had it."""
+        return any(interval.end is not None for interval in self.intervals)
+
+    @property
     def introduced(self) -> Version | None:
         """The first scanned release that has it; None if that is the oldest one scanned."""
         return self.intervals[0].start if self.intervals else None
@@ -211,6 +217,11 @@ class Flag:
         values = self.defaults_at(version)
         return values[0] if len(values) == 1 and values[0] != "?" else None
 
+    @property
+    def has_choices(self) -> bool:
+        """Some release has a list of the values it accepts."""
+        return bool(self._fields[5])
+
     def choices_at(self, version: Version | None) -> tuple[str, ...] | None:
         """The values it accepts in ``version`` (the newest release where unknown); None where any text goes or it is unknown."""
         return None if self._is_open(version) else _choices(self._values(5, version or self._newest))
@@ -245,8 +256,12 @@ class Flag:
         return any(release in interval for spelling in self._meant(written) for interval in spelling.accepted)
 
     def _all_values(self, field: int) -> tuple[str, ...]:
-        values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]
-        return tuple(dict.fromkeys(values))
+        """The values of a history, oldest first."""
+        found = self._ever.get(field)
+        if found is None:
+            values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]
+            found = self._ever[field] = tuple(dict.fromkeys(values))
+        return found
 
     def _values(self, field: int, version: Version | None) -> tuple[str, ...]:
         """The values of a history that may hold in ``version``, oldest first."""
