@@ -306,7 +306,7 @@ class FlagTable:
     ``clap``, ``click`` or ``environment``. ``scanned``: the releases, oldest first.
     """
 
-    __slots__ = ("_flags", "_index", "_lines", "engine", "parser", "scanned")
+    __slots__ = ("_flags", "_index", "_lines", "_names", "engine", "parser", "scanned")
 
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
@@ -315,6 +315,7 @@ class FlagTable:
         self.scanned = tuple(map(Version.of, lines[3].partition("\t")[2].split()))
         self._lines = lines
         self._flags: dict[int, Flag] = {}
+        self._names: tuple[str, ...] = ()
         index: dict[str, int] = {}
         for number in range(len(lines) - 2, 3, -1):  # backwards, so that a canonical name wins over an alias
             names = lines[number].partition("\t")[0]
@@ -378,11 +379,13 @@ class FlagTable:
     def _share(self, other: FlagTable) -> None:
         """Holds the flags of ``other``."""
         self.engine, self.parser, self.scanned = other.engine, other.parser, other.scanned
-        self._lines, self._index, self._flags = other._lines, other._index, {}
+        self._lines, self._index, self._flags, self._names = other._lines, other._index, {}, ()
 
     def names(self) -> tuple[str, ...]:
         """Every canonical name, in order."""
-        return tuple(line.partition("\t")[0].partition(",")[0] for line in self._lines[4:-1])
+        if not self._names:
+            self._names = tuple(line.partition("\t")[0].partition(",")[0] for line in self._lines[4:-1])
+        return self._names
 
 
 _TABLES: dict[str, FlagTable] = {}
