@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
@@ -91,7 +92,7 @@ def _invalid_count(container: Container, asked: Devices) -> Iterator[Verdict]:
                 Proposal(
                     f"set the limit to {asked.request.text} as well",
                     True,
-                    add_limit(document, container.node, resource, asked.request.text),
+                    partial(add_limit, document, container.node, resource, asked.request.text),
                 ),
             ),
             key=resource,
@@ -150,7 +151,7 @@ def _none_asked(case: ContainerCase) -> Iterator[Verdict]:
             Proposal(
                 f"set the limit nvidia.com/gpu: {each}",
                 False,
-                add_limit(container.document, container.node, "nvidia.com/gpu", str(each)),
+                partial(add_limit, container.document, container.node, "nvidia.com/gpu", str(each)),
             ),
         )
         if each

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Role
@@ -138,7 +139,7 @@ def kv_dtype_lever(case: PoolCase) -> Iterator[Verdict]:
             Proposal(
                 f"{setting(case, 'kv_cache_dtype', name)}, after a look at the answers",
                 False,
-                stated(case, "kv_cache_dtype", name),
+                partial(stated, case, "kv_cache_dtype", name),
             ),
         ),
     )

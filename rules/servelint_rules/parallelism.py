@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -93,7 +94,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
             Proposal(
                 f"tensor-parallel size {best}{gpus}; fewer GPUs hold each copy of the model",
                 False,
-                resized(case, after, {"tensor": best}),
+                partial(resized, case, after, {"tensor": best}),
             ),
         ),
         severity=Severity.ERROR,
