@@ -69,6 +69,10 @@ class PoolCase(Case):
         self._memory: dict[Layout, MemoryBudget] = {}
 
     @property
+    def containers(self) -> tuple[Container, ...]:
+        return self.pool.containers
+
+    @property
     def accelerator(self) -> Accelerator:
         if self._accelerator is None:
             return self.pool.accelerator.value
@@ -125,6 +129,11 @@ class ContainerCase(Case):
         self.container = container
         self.pool = pool
         self.deployment = deployment
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """The one container, as a pool's case has all of its."""
+        return (self.container,)
 
 
 class DeploymentCase(Case):

@@ -99,7 +99,7 @@ def _named_twice(command: Command, first: Argument, option: Argument) -> Iterato
 
 def _unnamed(case: ContainerCase, command: Command) -> Iterator[Verdict]:
     pod = case.container.pod
-    if pod is None or not guards.may_lack(pod) or case.pool.model.is_known or not command.arguments:
+    if pod is None or not guards.shows_all(case) or case.pool.model.is_known or not command.arguments:
         return
     flag = command.table.flag(_MODEL[command.engine])
     default = flag.default_at(case.pool.version.get(None)) if flag is not None else None
