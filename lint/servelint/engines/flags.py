@@ -65,7 +65,7 @@ class Spelling(NamedTuple):
 class Flag:
     """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
 
-    __slots__ = ("_ever", "_fields", "_intervals", "_scanned", "name", "spellings")
+    __slots__ = ("_ever", "_fields", "_intervals", "_presence", "_scanned", "name", "spellings")
 
     def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
         fields = line.split("\t")
@@ -73,6 +73,7 @@ class Flag:
         self._scanned = scanned
         self._intervals: tuple[Interval, ...] | None = None
         self._ever: dict[int, tuple[str, ...]] = {}
+        self._presence: dict[tuple[Version, str], Presence] = {}
         spellings = []
         for part in self._fields[0].split(","):
             text, at, span = part.partition("@")
@@ -142,6 +143,12 @@ class Flag:
 
     def presence(self, version: Version, written: str = "") -> Presence:
         """Whether ``version`` accepts the flag (in the spelling ``written``, if given)."""
+        found = self._presence.get((version, written))
+        if found is None:
+            found = self._presence[version, written] = self._present(version, written)
+        return found
+
+    def _present(self, version: Version, written: str) -> Presence:
         if not self._scanned:
             return Presence.UNCERTAIN
         around = _around(self._scanned, version)
@@ -306,7 +313,7 @@ class FlagTable:
     ``clap``, ``click`` or ``environment``. ``scanned``: the releases, oldest first.
     """
 
-    __slots__ = ("_flags", "_index", "_lines", "_names", "engine", "parser", "scanned")
+    __slots__ = ("_flags", "_index", "_lines", "_names", "_sorted", "engine", "parser", "scanned")
 
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
@@ -316,6 +323,7 @@ class FlagTable:
         self._lines = lines
         self._flags: dict[int, Flag] = {}
         self._names: tuple[str, ...] = ()
+        self._sorted: list[str] = []
         index: dict[str, int] = {}
         for number in range(len(lines) - 2, 3, -1):  # backwards, so that a canonical name wins over an alias
             names = lines[number].partition("\t")[0]
@@ -353,8 +361,17 @@ class FlagTable:
         prefix = self.spelled(written)
         if not prefix.startswith("--") or len(prefix) < 3 or self.parser not in {"flexible", "argparse"}:
             return ()
-        beginning = (name for name in self._index if name.startswith(prefix))
-        return tuple(sorted(name for name in beginning if _possible(self[name], name, version)))
+        from bisect import bisect_left
+
+        if not self._sorted:
+            self._sorted = sorted(self._index)
+        found = []
+        for name in self._sorted[bisect_left(self._sorted, prefix) :]:
+            if not name.startswith(prefix):
+                break
+            if _possible(self[name], name, version):
+                found.append(name)
+        return tuple(found)
 
     def resolve(self, written: str, version: Version | None) -> tuple[Flag | None, bool]:
         """(the flag that ``written`` means, whether as an abbreviation).
@@ -379,7 +396,8 @@ class FlagTable:
     def _share(self, other: FlagTable) -> None:
         """Holds the flags of ``other``."""
         self.engine, self.parser, self.scanned = other.engine, other.parser, other.scanned
-        self._lines, self._index, self._flags, self._names = other._lines, other._index, {}, ()
+        self._lines, self._index, self._flags = other._lines, other._index, {}
+        self._names, self._sorted = (), []
 
     def names(self) -> tuple[str, ...]:
         """Every canonical name, in order."""
