@@ -19,7 +19,9 @@ Nothing is parsed before it is asked for: loading a table makes one index of the
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from enum import Enum
+from functools import cache
 
 from servelint.engines.versions import Version
 from servelint.records import NamedTuple
@@ -65,15 +67,17 @@ class Spelling(NamedTuple):
 class Flag:
     """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
 
-    __slots__ = ("_ever", "_fields", "_intervals", "_presence", "_scanned", "name", "spellings")
+    __slots__ = ("_constraints", "_ever", "_fields", "_intervals", "_presence", "_read", "_scanned", "name", "spellings")
 
     def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
         fields = line.split("\t")
         self._fields = fields + [""] * (9 - len(fields))
         self._scanned = scanned
         self._intervals: tuple[Interval, ...] | None = None
-        self._ever: dict[int, tuple[str, ...]] = {}
+        self._read: dict[tuple[int, Version | None], tuple[str, ...]] = {}  # what `_values` gave
+        self._ever: dict[int, tuple[str, ...]] = {}  # what `_all_values` gave
         self._presence: dict[tuple[Version, str], Presence] = {}
+        self._constraints: dict[str, float] | None = None
         spellings = []
         for part in self._fields[0].split(","):
             text, at, span = part.partition("@")
@@ -248,8 +252,10 @@ class Flag:
     @property
     def constraints(self) -> dict[str, float]:
         """Bounds of a number by comparison: ``{"ge": 1.0}``."""
-        pairs = (part.split("=") for part in self._fields[8].split())
-        return {name: float(value) for name, value in pairs}
+        if self._constraints is None:
+            pairs = (part.split("=") for part in self._fields[8].split())
+            self._constraints = {name: float(value) for name, value in pairs}
+        return self._constraints
 
     @property
     def _newest(self) -> Version | None:
@@ -272,6 +278,12 @@ class Flag:
 
     def _values(self, field: int, version: Version | None) -> tuple[str, ...]:
         """The values of a history that may hold in ``version``, oldest first."""
+        found = self._read.get((field, version))
+        if found is None:
+            found = self._read[field, version] = self._values_read(field, version)
+        return found
+
+    def _values_read(self, field: int, version: Version | None) -> tuple[str, ...]:
         text = self._fields[field]
         if "|" not in text or version is None:
             return self._all_values(field)[-1:]
@@ -284,6 +296,7 @@ class Flag:
         return tuple(dict.fromkeys(found))
 
 
+@cache
 def _choices(values: tuple[str, ...]) -> tuple[str, ...] | None:
     """The choices of several epochs together; None where one of them accepts any text or is unknown."""
     if not all(values) or any(value in {"-", "?"} for value in values):
@@ -295,8 +308,6 @@ def _around(scanned: tuple[Version, ...], version: Version) -> tuple[Version, ..
     """The scanned release that ``version`` is, or the two it lies between; None outside what was scanned."""
     if version < scanned[0] or version > scanned[-1]:
         return None
-    from bisect import bisect_left
-
     position = bisect_left(scanned, version)
     return (version,) if scanned[position] == version else (scanned[position - 1], scanned[position])
 
@@ -313,7 +324,7 @@ class FlagTable:
     ``clap``, ``click`` or ``environment``. ``scanned``: the releases, oldest first.
     """
 
-    __slots__ = ("_flags", "_index", "_lines", "_names", "_sorted", "engine", "parser", "scanned")
+    __slots__ = ("_flags", "_index", "_lines", "_names", "_ordered", "engine", "parser", "scanned")
 
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
@@ -323,7 +334,6 @@ class FlagTable:
         self._lines = lines
         self._flags: dict[int, Flag] = {}
         self._names: tuple[str, ...] = ()
-        self._sorted: list[str] = []
         index: dict[str, int] = {}
         for number in range(len(lines) - 2, 3, -1):  # backwards, so that a canonical name wins over an alias
             names = lines[number].partition("\t")[0]
@@ -332,6 +342,7 @@ class FlagTable:
         for number in range(4, len(lines) - 1):
             index[lines[number].partition("\t")[0].partition(",")[0]] = number
         self._index = index
+        self._ordered: list[str] = []  # the spellings, once a beginning of one is looked for
 
     def __len__(self) -> int:
         return len(self._lines) - 5
@@ -361,12 +372,10 @@ class FlagTable:
         prefix = self.spelled(written)
         if not prefix.startswith("--") or len(prefix) < 3 or self.parser not in {"flexible", "argparse"}:
             return ()
-        from bisect import bisect_left
-
-        if not self._sorted:
-            self._sorted = sorted(self._index)
+        if not self._ordered:
+            self._ordered = sorted(self._index)
         found = []
-        for name in self._sorted[bisect_left(self._sorted, prefix) :]:
+        for name in self._ordered[bisect_left(self._ordered, prefix) :]:
             if not name.startswith(prefix):
                 break
             if _possible(self[name], name, version):
@@ -396,8 +405,8 @@ class FlagTable:
     def _share(self, other: FlagTable) -> None:
         """Holds the flags of ``other``."""
         self.engine, self.parser, self.scanned = other.engine, other.parser, other.scanned
-        self._lines, self._index, self._flags = other._lines, other._index, {}
-        self._names, self._sorted = (), []
+        self._lines, self._index, self._ordered, self._flags = other._lines, other._index, [], {}
+        self._names = ()
 
     def names(self) -> tuple[str, ...]:
         """Every canonical name, in order."""

@@ -41,12 +41,9 @@ def referred(image: str, origin: Origin, remedy: str = "") -> Fact[str]:
     return Fact.known(IMAGE, image, origin)
 
 
-_BLANKS = {code: " " for code in range(128) if not chr(code).isalnum()}
-
-
 def words_of(image: str) -> frozenset[str]:
     """The words of an image reference, or of a part of one, in lower case: ``vllm-cpu:v0.9`` has vllm, cpu, v0 and 9."""
-    return frozenset(image.lower().translate(_BLANKS).split())
+    return frozenset("".join(c if c.isalnum() else " " for c in image.lower()).split())
 
 
 _MOVING = frozenset(("latest", "nightly", "main", "master", "dev", "develop", "edge", "rolling", "head", "trunk", "snapshot"))
