@@ -67,16 +67,19 @@ class Spelling(NamedTuple):
 class Flag:
     """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
 
-    __slots__ = ("_constraints", "_ever", "_fields", "_intervals", "_presence", "_read", "_scanned", "name", "spellings")
+    __slots__ = (
+        "_constraints", "_ever", "_fields", "_intervals", "_presences", "_scanned", "_values_of", "name", "spellings",
+    )  # fmt: skip
 
     def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
         fields = line.split("\t")
         self._fields = fields + [""] * (9 - len(fields))
         self._scanned = scanned
         self._intervals: tuple[Interval, ...] | None = None
-        self._read: dict[tuple[int, Version | None], tuple[str, ...]] = {}  # what `_values` gave
-        self._ever: dict[int, tuple[str, ...]] = {}  # what `_all_values` gave
-        self._presence: dict[tuple[Version, str], Presence] = {}
+        # What was asked before: by field, by field and version, by version and spelling.
+        self._ever: dict[int, tuple[str, ...]] = {}
+        self._values_of: dict[tuple[int, Version | None], tuple[str, ...]] = {}
+        self._presences: dict[tuple[Version, str], Presence] = {}
         self._constraints: dict[str, float] | None = None
         spellings = []
         for part in self._fields[0].split(","):
@@ -147,12 +150,12 @@ class Flag:
 
     def presence(self, version: Version, written: str = "") -> Presence:
         """Whether ``version`` accepts the flag (in the spelling ``written``, if given)."""
-        found = self._presence.get((version, written))
+        found = self._presences.get((version, written))
         if found is None:
-            found = self._presence[version, written] = self._present(version, written)
+            found = self._presences[version, written] = self._presence_in(version, written)
         return found
 
-    def _present(self, version: Version, written: str) -> Presence:
+    def _presence_in(self, version: Version, written: str) -> Presence:
         if not self._scanned:
             return Presence.UNCERTAIN
         around = _around(self._scanned, version)
@@ -269,7 +272,6 @@ class Flag:
         return any(release in interval for spelling in self._meant(written) for interval in spelling.accepted)
 
     def _all_values(self, field: int) -> tuple[str, ...]:
-        """The values of a history, oldest first."""
         found = self._ever.get(field)
         if found is None:
             values = [part.split(":", 1)[1] if part[:1] == "@" else part for part in self._fields[field].split("|")]
@@ -278,12 +280,12 @@ class Flag:
 
     def _values(self, field: int, version: Version | None) -> tuple[str, ...]:
         """The values of a history that may hold in ``version``, oldest first."""
-        found = self._read.get((field, version))
+        found = self._values_of.get((field, version))
         if found is None:
-            found = self._read[field, version] = self._values_read(field, version)
+            found = self._values_of[field, version] = self._values_in(field, version)
         return found
 
-    def _values_read(self, field: int, version: Version | None) -> tuple[str, ...]:
+    def _values_in(self, field: int, version: Version | None) -> tuple[str, ...]:
         text = self._fields[field]
         if "|" not in text or version is None:
             return self._all_values(field)[-1:]
