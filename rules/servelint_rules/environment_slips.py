@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from operator import ne
 from typing import TYPE_CHECKING
 
@@ -45,11 +46,7 @@ PYTORCH_CUDA_ALLOC_CONF PYTORCH_ALLOC_CONF PYTORCH_NO_CUDA_MEMORY_CACHING TORCH_
 TORCH_NCCL_ASYNC_ERROR_HANDLING TORCH_NCCL_BLOCKING_WAIT TORCH_DISTRIBUTED_DEBUG TORCH_SHOW_CPP_STACKTRACES
 """
 _LIBRARIES = frozenset(_NAMES.split())
-_OF_TWO_WORDS = frozenset(name for name in _LIBRARIES if name.count("_") == 1)
-_WITH: dict[str, list[str]] = {}  # the longer ones, by each of their words
-for _name in _LIBRARIES - _OF_TWO_WORDS:
-    for _word in _name.split("_"):
-        _WITH.setdefault(_word, []).append(_name)
+_OF_TWO_WORDS = tuple(name for name in _LIBRARIES if name.count("_") == 1)
 
 # Words that begin variables of people's own, however near they are to an engine's.
 _WORDS = frozenset(("LLM", "VLM", "VLLMS", "ILLM", "MLLM", "SLM", "TLLM", "HUB", "HOME", "MODEL", "HW", "TF", "DF", "FF"))
@@ -109,19 +106,37 @@ def _nearest(engine: str, name: str) -> str:
     first = words[0]
     if len(words) < 2 or first in _WORDS or name in _LIBRARIES or name.endswith(_LINKS) or name.startswith(_PLUGINS):
         return ""
-    # All words but two are the same, so that names of three and more have one in common.
-    near = {other for word in words for other in _WITH.get(word, ())} if len(words) > 2 else _OF_TWO_WORDS
     # Four letters of which one is another are another library: HCCL for NCCL.
+    near = _alike("", words) if len(words) > 2 else _OF_TWO_WORDS
     known = [other for other in near if len(first) > 4 or other.startswith(f"{first}_")]
     if engine == "vllm" and len(words) > 2 and _is_nearly_vllm(first):
         from servelint.engines.flags import environment_table  # lazy: only such names need the table
 
-        table = environment_table(engine)
-        if table.flag(name) is not None:
+        if environment_table(engine).flag(name) is not None:
             return ""
-        known += [other for other in table.names() if other.startswith("VLLM_")]
-    found = {other for other in known if other.count("_") == len(words) - 1 and _is_slip(words, other.split("_"))}
+        known += [other for other in _alike(engine, words) if other.startswith("VLLM_")]
+    found = {other for other in known if _is_slip(words, other.split("_"))}
     return found.pop() if len(found) == 1 else ""
+
+
+def _alike(engine: str, words: list[str]) -> set[str]:
+    """The variables of the engine ("": of the libraries) of as many words, three or more, all but two of which may be the same."""
+    index, count = _by_words(engine), len(words)
+    places = range(1 if count > 3 else 0, count)  # where two or more are the same, one is behind the first
+    return {other for place in places for other in index.get((count, place, words[place]), ())}
+
+
+@cache
+def _by_words(engine: str) -> dict[tuple[int, int, str], list[str]]:
+    """Variables by how many words their names have, and by which stands where."""
+    from servelint.engines.flags import environment_table
+
+    index: dict[tuple[int, int, str], list[str]] = {}
+    for name in environment_table(engine).names() if engine else _LIBRARIES:
+        words = name.split("_")
+        for place, word in enumerate(words):
+            index.setdefault((len(words), place, word), []).append(name)
+    return index
 
 
 def _is_nearly_vllm(word: str) -> bool:
