@@ -87,6 +87,12 @@ _BY_ALGORITHM = {
 }  # fmt: skip
 
 
+class Exact(dict[str, Scheme]):
+    """The schemes of a mixed checkpoint by layer and the name below it; of one reading of it, and told apart by that."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 class Quantization(NamedTuple):
     """How a model is quantized. ``ignored``: names and patterns left alone; ``exact``: names with a scheme of their own;
     ``certain``: read from the checkpoint rather than inferred from its name; ``experts``: the routed ones' own scheme."""
@@ -94,7 +100,7 @@ class Quantization(NamedTuple):
     label: str
     scheme: Scheme
     ignored: Ignored | None = None
-    exact: Mapping[str, Scheme] | None = None
+    exact: Exact | None = None
     experts_only: bool = False
     certain: bool = True
     head: bool = False
@@ -186,11 +192,11 @@ def _unknown(method: object) -> Scheme:
     return Scheme(f"{method}: not described, between 4 and 16 bits", Estimate(0.5, 1.0, 2.0))
 
 
-def _layered(entries: Mapping[str, Any]) -> dict[str, Scheme]:
+def _layered(entries: Mapping[str, Any]) -> Exact:
     """``quantized_layers`` of a mixed-precision checkpoint, keyed by layer and the name below it."""
     from servelint.capacity.ignored import usual_name
 
-    result: dict[str, Scheme] = {}
+    result = Exact()
     for name, value in entries.items():
         _, found, tail = usual_name(name).partition("layers.")
         algorithm = str(value.get("quant_algo", "")) if isinstance(value, dict) else ""
