@@ -55,6 +55,13 @@ def once(question: Callable[[C], T]) -> Callable[[C], T]:
     return asked
 
 
+@once
+def _layout(case: PoolCase) -> Layout:
+    from servelint.capacity.layout import layout_of
+
+    return layout_of(case.pool)
+
+
 class PoolCase(Case):
     """One pool, one accelerator. Rules read ``case.pool`` for facts and the properties below for estimates.
 
@@ -82,12 +89,10 @@ class PoolCase(Case):
     def architecture(self) -> Architecture:
         return self.pool.architecture.value
 
-    @cached_property
+    @property
     def layout(self) -> Layout:
         """The degrees and what follows from them: world size, GPUs per replica."""
-        from servelint.capacity.layout import layout_of
-
-        return layout_of(self.pool)
+        return _layout(self)
 
     @cached_property
     def memory(self) -> MemoryBudget:

@@ -120,7 +120,8 @@ def _nearest(engine: str, name: str) -> str:
 
 
 def _alike(engine: str, words: list[str]) -> set[str]:
-    """The variables of the engine ("": of the libraries) of as many words, three or more, all but two of which may be the same."""
+    """The variables of the engine ("": of the libraries) of as many words, three or more, of which all but two may be the same:
+    those that have one of them in its place."""
     index, count = _by_words(engine), len(words)
     places = range(1 if count > 3 else 0, count)  # where two or more are the same, one is behind the first
     return {other for place in places for other in index.get((count, place, words[place]), ())}

@@ -62,9 +62,11 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
     - vLLM, `vllm/model_executor/models/registry.py`; SGLang, `python/sglang/srt/models/registry.py`
     """
     pool = case.pool
+    if not pool.architecture.is_known:
+        return
     running = _release(pool)
     version = running.version
-    if version is None or not pool.architecture.is_known or _has_other_code(case):
+    if version is None or _has_other_code(case):
         return
     check_model(case)
     engine, architecture = pool.engine.value, case.architecture
