@@ -104,7 +104,7 @@ def _nearest(engine: str, name: str) -> str:
     """The one variable that ``name`` is but for a slip; "" where there is none, or where it is a variable itself."""
     words = name.split("_")
     first = words[0]
-    if len(words) < 2 or first in _WORDS or name in _LIBRARIES or name.endswith(_LINKS) or name.startswith(_PLUGINS):
+    if len(words) < 2 or first in _WORDS or name in _LIBRARIES:
         return ""
     # Four letters of which one is another are another library: HCCL for NCCL.
     near = _alike("", words) if len(words) > 2 else _OF_TWO_WORDS
@@ -116,7 +116,7 @@ def _nearest(engine: str, name: str) -> str:
             return ""
         known += [other for other in _alike(engine, words) if other.startswith("VLLM_")]
     found = {other for other in known if _is_slip(words, other.split("_"))}
-    return found.pop() if len(found) == 1 else ""
+    return found.pop() if len(found) == 1 and not name.endswith(_LINKS) and not name.startswith(_PLUGINS) else ""
 
 
 def _alike(engine: str, words: list[str]) -> set[str]:
@@ -141,6 +141,8 @@ def _by_words(engine: str) -> dict[tuple[int, int, str], list[str]]:
 
 
 def _is_nearly_vllm(word: str) -> bool:
+    if word == "VLLM":
+        return True
     same = ("V" in word) + min(word.count("L"), 2) + ("M" in word)
     return same + 2 >= max(len(word), 4) and distance(word, "VLLM") <= 2
 

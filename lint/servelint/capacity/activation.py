@@ -17,8 +17,10 @@ _COPIES = 4.3  # hidden-sized tensors alive at the widest point of a layer: Code
 
 
 @shape.kept
-def _width(a: Architecture, shards: Shards) -> float:
-    """Elements of one token at the widest point of a dense layer: gate, up and their product, or the heads."""
+def _width(a: Architecture, shards: Shards, copies: float) -> float:
+    """Elements of one token at the widest point of a dense layer: gate, up and their product, or the heads, beside ``copies`` of
+    the hidden states."""
+    hidden = shape.hidden_size(a)
     widths: list[float] = []
     try:
         kinds = shape.layer_kinds(a)
@@ -32,13 +34,13 @@ def _width(a: Architecture, shards: Shards) -> float:
         per_head = 3 * (a.need("qk_nope_head_dim") + a.need("qk_rope_head_dim")) + 2 * a.number("v_head_dim", 128)
         widths.append(shape.heads(a) * per_head / shards.attention)
     widths.append(2 * shape.heads(a) * shape.head_dim(a) / shards.attention)
-    return max(widths)
+    streams = max(1, a.number("hc_mult", 1))  # residual streams (DeepSeek V4)
+    return max(widths) + copies * hidden * streams
 
 
 def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copies: float = _COPIES) -> float:
-    """Bytes of the widest point of a dense layer, beside the hidden states."""
-    streams = max(1, a.number("hc_mult", 1))  # residual streams (DeepSeek V4)
-    return tokens * element * (_width(a, shards) + copies * shape.hidden_size(a) * streams)
+    """Bytes of the widest point of a dense layer."""
+    return tokens * element * _width(a, shards, copies)
 
 
 @shape.kept

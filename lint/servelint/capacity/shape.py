@@ -130,6 +130,8 @@ def first(architecture: Architecture, *names: str) -> Any:
 
 def whole(architecture: Architecture, *names: str, default: int = 0) -> int:
     value = first(architecture, *names)
+    if type(value) is int or value is None:  # nearly always, and an estimate asks some hundred times
+        return default if value is None else value
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
 
 
