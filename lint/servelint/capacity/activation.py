@@ -38,11 +38,6 @@ def _width(a: Architecture, shards: Shards, copies: float) -> float:
     return max(widths) + copies * hidden * streams
 
 
-def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copies: float = _COPIES) -> float:
-    """Bytes of the widest point of a dense layer."""
-    return tokens * element * _width(a, shards, copies)
-
-
 @shape.kept
 def _routed(a: Architecture, shards: Shards) -> tuple[int, float]:
     """(experts of one rank that a token is sent to, elements of both workspaces for each); zeros where there are none."""
@@ -68,7 +63,7 @@ def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: fl
 
 def forward_peak(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
     """Bytes a forward pass over ``tokens`` needs on one rank."""
-    return _widest(a, shards, tokens, element) + expert_workspace(a, shards, tokens, element)
+    return tokens * element * _width(a, shards, _COPIES) + expert_workspace(a, shards, tokens, element)
 
 
 _CHUNK, _LATENT_BLOCK = 65536, 64
@@ -81,8 +76,6 @@ def latent_chunk_bytes(a: Architecture, shards: Shards, sequences: float, longes
     key and value width (``determine_chunked_prefill_workspace_size`` and ``forward_mha`` in vLLM 0.19
     ``vllm/model_executor/layers/attention/mla_attention.py``): 4 GiB for DeepSeek-V3 with data-parallel attention.
     """
-    if not a.is_mla:
-        return 0.0
     wanted = max(8 * (longest or _CHUNK), 4 * sequences * _LATENT_BLOCK)
     tokens = max(min(wanted, _CHUNK), sequences * _LATENT_BLOCK)
     width = a.need("qk_nope_head_dim") + a.number("v_head_dim", a.need("qk_nope_head_dim"))
@@ -99,8 +92,6 @@ def image_states_bytes(a: Architecture, sequences: float, element: float) -> flo
     and joined, and their projection (``vllm/model_executor/models/mllama.py`` 0.6). 36.63 GiB were logged for 128 sequences,
     of which this explains 29.7 and a step of 65536 tokens the rest (vllm-project/vllm pull request 12126).
     """
-    if shape.family(a) != "mllama":
-        return 0.0
     tower = int((a.vision or {}).get("hidden_size") or 1280)
     return sequences * _TILES * _PATCHES * (shape.hidden_size(a) + 2 * _KEPT * tower) * element
 
@@ -129,17 +120,19 @@ def profiled_peak(
     results: list[float] = []
     hidden = shape.hidden_size(a)
     sampling = shape.vocabulary(a) if last else 0
+    width = _width(a, shards, regime.copies or _COPIES)
+    latent, crossed = a.is_mla, shape.family(a) == "mllama"
     for which in range(3):
         count, rows, logit = tokens[which], sequences[which], regime.sampler[which]
         states = copies * count * hidden * element
         received = 0.0 if first else 2 * count * hidden * element
         sampled = states + (logit + element) * rows * sampling if last else 0.0
         scale = (spread[0], 1.0, spread[1])[which]
-        forward = scale * _widest(a, shards, count, element, regime.copies or _COPIES)
-        chunk = latent_chunk_bytes(a, shards, rows, longest, element)
-        if regime.graphs_inside and which == 0:
-            chunk = 0.0  # Model Runner V2 profiles without attention
-        images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which]
+        forward = scale * (count * element * width)
+        # Model Runner V2 profiles without attention.
+        attends = latent and not (regime.graphs_inside and which == 0)
+        chunk = latent_chunk_bytes(a, shards, rows, longest, element) if attends else 0.0
+        images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which] if crossed else 0.0
         workspace = scale * expert_workspace(a, shards, count, element)
         results.append(max(sampled, forward + chunk) + received + images + workspace)
     low, mid, high = results
