@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from servelint.facts import UnknownFact
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from servelint.capacity.latency import Latency
     from servelint.capacity.layout import Layout
@@ -20,17 +20,64 @@ if TYPE_CHECKING:
     from servelint.formats.role_groups import RoleGroup
     from servelint.formats.run_objects import RunObjects
 
+C = TypeVar("C", bound="Case")
+T = TypeVar("T")
 
-class PoolCase:
+
+class Case:
+    """What all cases have: the answers to what several rules ask of one."""
+
+    def __init__(self) -> None:
+        self.answers: dict[Any, Any] = {}
+
+
+def once(question: Callable[[C], T]) -> Callable[[C], T]:
+    """A function of a case that is worked out for the first rule that asks, and known to the next ones.
+
+    An unknown fact that stopped the first one stops every one.
+    """
+
+    def asked(case: C) -> T:
+        answers = case.answers
+        answer = answers.get(question, answers)
+        if answer is answers:
+            try:
+                answer = question(case)
+            except UnknownFact as unknown:
+                answer = unknown
+            answers[question] = answer
+        if isinstance(answer, UnknownFact):
+            raise answer.with_traceback(None)
+        known: T = answer
+        return known
+
+    asked.__doc__ = question.__doc__
+    return asked
+
+
+@once
+def _layout(case: PoolCase) -> Layout:
+    from servelint.capacity.layout import layout_of
+
+    return layout_of(case.pool)
+
+
+class PoolCase(Case):
     """One pool, one accelerator. Rules read ``case.pool`` for facts and the properties below for estimates.
 
     Each property raises :class:`UnknownFact` where it needs a fact that is not known.
     """
 
     def __init__(self, pool: Pool, deployment: Deployment, accelerator: Accelerator | None) -> None:
+        super().__init__()
         self.pool = pool
         self.deployment = deployment
         self._accelerator = accelerator
+        self._memory: dict[Layout, MemoryBudget] = {}
+
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        return self.pool.containers
 
     @property
     def accelerator(self) -> Accelerator:
@@ -42,12 +89,10 @@ class PoolCase:
     def architecture(self) -> Architecture:
         return self.pool.architecture.value
 
-    @cached_property
+    @property
     def layout(self) -> Layout:
         """The degrees and what follows from them: world size, GPUs per replica."""
-        from servelint.capacity.layout import layout_of
-
-        return layout_of(self.pool)
+        return _layout(self)
 
     @cached_property
     def memory(self) -> MemoryBudget:
@@ -56,9 +101,12 @@ class PoolCase:
 
     def memory_under(self, layout: Layout) -> MemoryBudget:
         """The same pool under other degrees: what a fix would give."""
-        from servelint.capacity.memory import memory_of
+        found = self._memory.get(layout)
+        if found is None:
+            from servelint.capacity.memory import memory_of
 
-        return memory_of(self.pool, self.accelerator, layout)
+            found = self._memory[layout] = memory_of(self.pool, self.accelerator, layout)
+        return found
 
     @cached_property
     def latency(self) -> Latency:
@@ -78,30 +126,38 @@ class PoolCase:
         return throughput_of(self.pool, self.accelerator, self.layout)
 
 
-class ContainerCase:
+class ContainerCase(Case):
     """One container with a recognised engine process, and the pool it belongs to."""
 
     def __init__(self, container: Container, pool: Pool, deployment: Deployment) -> None:
+        super().__init__()
         self.container = container
         self.pool = pool
         self.deployment = deployment
 
+    @property
+    def containers(self) -> tuple[Container, ...]:
+        """The one container, as a pool's case has all of its."""
+        return (self.container,)
 
-class DeploymentCase:
+
+class DeploymentCase(Case):
     """A deployment with a case for each of its pools (under the first alternative of each)."""
 
     def __init__(self, deployment: Deployment, pools: tuple[PoolCase, ...]) -> None:
+        super().__init__()
         self.deployment = deployment
         self.pools = pools
 
 
-class PlanCase:
+class PlanCase(Case):
     """A native plan: its typed content, and the case of its (first) serving pool.
 
     ``knowledge``: the content of the organization's knowledge file, None where the configuration names none.
     """
 
     def __init__(self, deployment: Deployment, pools: tuple[PoolCase, ...], knowledge: Mapping[str, Any] | None = None) -> None:
+        super().__init__()
         self.deployment = deployment
         self.knowledge = knowledge
         self.plan = deployment.plan
@@ -114,13 +170,14 @@ class PlanCase:
         return self.pools[0]
 
 
-class GroupCase:
+class GroupCase(Case):
     """Pools that serve one model together, of one deployment or of several (under the first alternative of each).
 
     ``joined_by``: what says that they belong together; "" where one object holds them.
     """
 
     def __init__(self, group: RoleGroup, pools: tuple[PoolCase, ...]) -> None:
+        super().__init__()
         self.name = group.name
         self.joined_by = group.joined_by
         self.pools = pools
@@ -129,7 +186,7 @@ class GroupCase:
         return tuple(case for case in self.pools if case.pool.role is role)
 
 
-class WorkspaceCase:
+class WorkspaceCase(Case):
     """Everything of a run: its deployments, the groups among them, and the Kubernetes objects of all its files.
 
     ``complete``: the run is said to hold every file. Only then does it follow from the absence of an object that there is none.
@@ -138,6 +195,7 @@ class WorkspaceCase:
     def __init__(
         self, deployments: tuple[Deployment, ...], objects: RunObjects, groups: tuple[GroupCase, ...], complete: bool
     ) -> None:
+        super().__init__()
         self.deployments = deployments
         self.objects = objects
         self.groups = groups

@@ -152,23 +152,27 @@ def judge(deployment: Deployment, rules: Iterable[Rule], knowledge: Mapping[str,
     subjects: dict[Scope, list[_Subject]] = {}
     said: list[Said] = []
     missing = _Missing()
+    name, format_name = deployment.name, deployment.format
     for rule in rules:
-        of_scope = subjects.get(rule.scope)
-        if of_scope is None:
-            of_scope = subjects[rule.scope] = _subjects(rule.scope, deployment, cases, knowledge)
-        for subject in of_scope:
-            if not _applies(rule, deployment.format, subject.engine):
+        if rule.formats and format_name not in rule.formats:
+            continue
+        scope, engines = rule.scope, rule.engines
+        if scope not in subjects:
+            subjects[scope] = _subjects(scope, deployment, cases, knowledge)
+        for subject in subjects[scope]:
+            if engines and subject.engine not in engines:
                 continue
             if len(subject.cases) == 1:
-                verdicts = _verdicts(rule, subject.cases[0], deployment.name, missing)
+                verdicts = _verdicts(rule, subject.cases[0], name, missing)
                 if len(verdicts) > 1:
                     verdicts = _worst([(verdict, "") for verdict in verdicts])
             else:
                 found = [(verdict, case.accelerator.name) for case in subject.cases
-                         for verdict in _verdicts(rule, case, deployment.name, missing)]  # fmt: skip
+                         for verdict in _verdicts(rule, case, name, missing)]  # fmt: skip
                 verdicts = _worst(found, frozenset(case.accelerator.name for case in subject.cases)) if found else []
-            said += [Said(rule, verdict, deployment.name, subject.pool) for verdict in verdicts]
-    return Judgement(said, missing.not_checked(deployment.document.source.path, deployment.name))
+            if verdicts:
+                said += [Said(rule, verdict, name, subject.pool) for verdict in verdicts]
+    return Judgement(said, missing.not_checked(deployment.document.source.path, name))
 
 
 TOGETHER = frozenset((Scope.GROUP, Scope.WORKSPACE))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
@@ -80,7 +81,7 @@ def block_size_vs_backend(case: ContainerCase) -> Iterator[Verdict]:
         where,
         f"{name} reads blocks of a multiple of {several} tokens, not of {block}",
         related=(Related(place, f"the backend {name}"),),
-        proposals=(Proposal(f"--block-size={wanted}", False, edits_of(pool.block_size, wanted)),),
+        proposals=(Proposal(f"--block-size={wanted}", False, partial(edits_of, pool.block_size, wanted)),),
     )
 
 

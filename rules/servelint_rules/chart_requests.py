@@ -35,7 +35,7 @@ def none_asked(case: ContainerCase) -> Iterator[Verdict]:
     chart's own (``nvidia``) shows every GPU of the node to such a pod."""
     container = case.container
     entry, root = container.node, container.document.root
-    if root is None or not isinstance(entry, MappingNode) or not entry.text_at("modelURL") or not guards.runs_on_gpus(container):
+    if root is None or not isinstance(entry, MappingNode) or not entry.text_at("modelURL") or not guards.on_gpus(case):
         return
     if any(entry.get(key) is not None for key in _OTHERWISE) or _runtime_class(root, entry) != "":
         return

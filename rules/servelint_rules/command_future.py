@@ -9,7 +9,7 @@ from servelint.engines.flags import Presence
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, flag_releases, rewording
-from servelint_rules.engine_options import ENGINES, flag_place, is_written, listed, options
+from servelint_rules.engine_options import ENGINES, flag_place, is_written, known_options, listed, options
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -53,10 +53,7 @@ def deprecated_flag(case: ContainerCase) -> Iterator[Verdict]:
     if command is None or version is None or not flag_history.covers(command.table, version):
         return
     engine = flag_history.NAMES[command.engine]
-    for argument in options(command):
-        flag = argument.flag
-        if flag is None or argument.form is Form.JAMMED:
-            continue
+    for argument, flag in known_options(case):
         since = flag.deprecated_since
         if since is None or version < since or flag.presence(version) is not Presence.PRESENT:
             continue
@@ -108,7 +105,7 @@ def prefix_abbreviated_flag(case: ContainerCase) -> Iterator[Verdict]:
     if command is None:
         return
     version = case.pool.version.get(None)
-    for argument in options(command):
+    for argument in options(case):
         if not argument.abbreviated or argument.form is Form.JAMMED or not is_written(argument):
             continue
         full = command.table.candidates(argument.written, version)

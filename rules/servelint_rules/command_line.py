@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.engines.arguments import is_truth, stray_value
@@ -78,11 +79,11 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     version = case.pool.version.get(None)
     table = command.table
     if table.parser == "click" or command.engine == "trtllm":
-        yield from _misspelled(command)
+        yield from _misspelled(case, command)
         return
     engine = flag_history.NAMES[command.engine]
     certain = flag_history.covers(table, version) and not flag_history.has_wrapper(command)
-    for argument in options(command):
+    for argument in options(case):
         if argument.flag is not None or argument.form is Form.JAMMED:
             continue
         written = argument.written
@@ -93,12 +94,12 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
         else:
             label = f"{engine} {version} has no {written}" if certain else f"no {engine} release from {scanned(table)} has it"
             label += f"; the nearest is {near}" if near else ""
-        proposals = [Proposal(f"take {written} out", False, rewording.removed(command, argument))]
+        proposals = [Proposal(f"take {written} out", False, partial(rewording.removed, command, argument))]
         slip = bool(near) and _is_slip(table.spelled(written), str(near))
         if not slip and not several and version is None and is_own_build(case.container):
             continue
         if near and slip:
-            proposals.insert(0, Proposal(f"{near} instead", False, rewording.renamed(command, argument, near)))
+            proposals.insert(0, Proposal(f"{near} instead", False, partial(rewording.renamed, command, argument, near)))
         yield Verdict(
             flag_place(command, argument),
             label,
@@ -117,11 +118,11 @@ def _open(command: Command, version: Version | None) -> str:
     return f"releases scanned: {scanned(command.table)}; which one runs here is not known"
 
 
-def _misspelled(command: Command) -> Iterator[Verdict]:
+def _misspelled(case: ContainerCase, command: Command) -> Iterator[Verdict]:
     """Options of ``trtllm-serve``, which reads no ``-`` for ``_``."""
     if command.table.parser != "click":
         return
-    for argument in options(command):
+    for argument in options(case):
         meant = "--" + argument.written.removeprefix("--").replace("-", "_")
         if argument.flag is not None or argument.form in (Form.JAMMED, Form.ENTRY) or command.table.flag(meant) is None:
             continue
@@ -129,7 +130,7 @@ def _misspelled(command: Command) -> Iterator[Verdict]:
             flag_place(command, argument),
             f"trtllm-serve spells it {meant}",
             arithmetic=(refusal(command),),
-            proposals=(Proposal(f"{meant} instead", False, rewording.renamed(command, argument, meant)),),
+            proposals=(Proposal(f"{meant} instead", False, partial(rewording.renamed, command, argument, meant)),),
             severity=Severity.WARNING,
             certainty=Certainty.HEURISTIC,
             key=argument.written,
@@ -193,7 +194,7 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
                 Proposal(
                     shortened(meant) if meant else "one item for each flag, and = between flag and value",
                     True,
-                    rewording.reworded(command, group[0], meant) if meant else None,
+                    partial(rewording.reworded, command, group[0], meant) if meant else None,
                 ),
             ),
             severity=Severity.ERROR,
@@ -277,10 +278,10 @@ def _switched(
         new = off
     elif flag.default_at(version) == "False":
         title = f"take {argument.written} out: off is the default"
-        return Proposal(title, True, rewording.removed(command, argument, stray))
+        return Proposal(title, True, partial(rewording.removed, command, argument, stray))
     else:
         return Proposal(f"take {argument.written} out, and see what the default is", False, None)
-    return Proposal(new, True, rewording.reworded(command, argument, new, stray))
+    return Proposal(new, True, partial(rewording.reworded, command, argument, new, stray))
 
 
 @rule(
@@ -320,7 +321,7 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
     if command is None:
         return
     winners: dict[str, Argument] = {}
-    for argument in reversed(tuple(options(command))):
+    for argument in reversed(options(case)):
         collects = argument.key or argument.name in _COLLECTING or argument.form in (Form.JAMMED, Form.ENTRY)
         if argument.flag is None or collects:
             continue

@@ -99,7 +99,7 @@ def _named_twice(command: Command, first: Argument, option: Argument) -> Iterato
 
 def _unnamed(case: ContainerCase, command: Command) -> Iterator[Verdict]:
     pod = case.container.pod
-    if pod is None or not guards.may_lack(pod) or case.pool.model.is_known or not command.arguments:
+    if pod is None or not guards.shows_all(case) or case.pool.model.is_known or not command.arguments:
         return
     flag = command.table.flag(_MODEL[command.engine])
     default = flag.default_at(case.pool.version.get(None)) if flag is not None else None
@@ -152,7 +152,7 @@ def served_name_invalid(case: ContainerCase) -> Iterator[Verdict]:
     known = version is not None and flag_history.covers(command.table, version)
     if known and version is not None and version < _NO_COLON_SINCE:
         return
-    for argument, value in stated(command):
+    for argument, _, value in stated(case):
         if argument.name != "--served-model-name" or ":" not in value or value.startswith(_STORES):
             continue
         certain = known and is_certain(case, command) and is_written(argument)

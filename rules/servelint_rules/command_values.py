@@ -71,9 +71,8 @@ def value_not_in_choices(case: ContainerCase) -> Iterator[Verdict]:
     found = release(case)
     version = None if found.likely is not None and found.likely.at_least else found.version
     known = flag_history.covers(command.table, version)
-    for argument, value in stated(command):
-        flag = argument.flag
-        if flag is None or flag.arity_at(version) not in ("1", "?"):
+    for argument, flag, value in stated(case):
+        if not flag.has_choices or flag.arity_at(version) not in ("1", "?"):
             continue
         choices = flag.choices_at(version) if known else flag.choices_ever()
         if choices is None or value in choices or (command.engine == "vllm" and value.lower() in _NONE):
@@ -150,9 +149,8 @@ def value_out_of_range(case: ContainerCase) -> Iterator[Verdict]:
     if command is None or is_fork(case):
         return
     version = case.pool.version.get(None)
-    for argument, value in stated(command):
-        flag = argument.flag
-        if flag is None or flag.arity_at(version) != "1" or not set(flag.kinds_ever()) <= _NUMBERS or flag.choices_ever():
+    for argument, flag, value in stated(case):
+        if not _NUMBERS.issuperset(flag.kinds_ever()) or flag.arity_at(version) != "1" or flag.choices_ever():
             continue
         kinds = flag.kinds_at(version) if version is not None else flag.kinds_ever()
         found = number(value, kinds)
@@ -247,9 +245,8 @@ def json_flag_invalid(case: ContainerCase) -> Iterator[Verdict]:
     if command is None:
         return
     version = case.pool.version.get(None)
-    for argument, value in stated(command):
-        flag = argument.flag
-        if flag is None or "json" not in flag.kinds_ever() or flag.arity_at(version) != "1":
+    for argument, flag, value in stated(case):
+        if "json" not in flag.kinds_ever() or flag.arity_at(version) != "1":
             continue
         error = _json_error(value)
         kinds = flag.kinds_ever() if not flag_history.covers(command.table, version) else flag.kinds_at(version)

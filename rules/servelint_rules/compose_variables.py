@@ -66,16 +66,17 @@ def interpolation_invalid(case: WorkspaceCase) -> Iterator[Verdict]:
                 yield _refusal(document, node, *found)
 
 
-def _values(node: Node) -> Iterator[ScalarNode]:
-    """The scalars that Compose interpolates: values, not keys."""
-    if isinstance(node, MappingNode):
-        for _, value in node.entries:
-            yield from _values(value)
-    elif isinstance(node, SequenceNode):
-        for item in node.items:
-            yield from _values(item)
-    elif isinstance(node, ScalarNode):
-        yield node  # what an alias stands for is reported where it stands
+def _values(root: Node) -> Iterator[ScalarNode]:
+    """The scalars that Compose interpolates, in document order: values, not keys."""
+    pending = [root]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ScalarNode):
+            yield node  # what an alias stands for is reported where it stands
+        elif isinstance(node, MappingNode):
+            pending += [value for _, value in reversed(node.entries)]
+        elif isinstance(node, SequenceNode):
+            pending += reversed(node.items)
 
 
 def _refusal(document: Document, node: ScalarNode, start: int, end: int) -> Verdict:

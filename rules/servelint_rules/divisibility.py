@@ -103,7 +103,7 @@ def padded_vocab_not_divisible(case: PoolCase) -> Iterator[Verdict]:
     size = pool.tensor.value
     if size <= 1 or size & (size - 1) == 0:
         return  # every width in use is a multiple of small powers of two
-    check_model(pool)
+    check_model(case)
     from servelint.capacity import shape, tensors
 
     architecture, layout = case.architecture, case.layout

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from servelint.facts import Place
 from servelint.finding import Certainty, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint.source.nodes import MappingNode, ScalarNode, walk
+from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import DeploymentCase
-    from servelint.source.nodes import Node
+    from servelint.source.nodes import Document, Node
 
 
 @rule(
@@ -176,11 +176,7 @@ def duplicate_key(case: DeploymentCase) -> Iterator[Verdict]:
     - [Kubernetes: field validation](https://kubernetes.io/docs/reference/using-api/api-concepts/#field-validation)
     """
     document = case.deployment.document
-    if document.root is None:
-        return
-    for node in walk(document.root):
-        if not isinstance(node, MappingNode) or len(node.entries) == len({_name(key) for key, _ in node.entries}):
-            continue
+    for node in _with_doubled_keys(document):
         first: dict[str, Node] = {}
         for key, _ in node.entries:
             name = _name(key)
@@ -195,6 +191,21 @@ def duplicate_key(case: DeploymentCase) -> Iterator[Verdict]:
                     key=name,
                 )
             first.setdefault(name, key)
+
+
+def _with_doubled_keys(document: Document) -> list[MappingNode]:
+    """The mappings in which a key stands twice, in document order. Every mapping of a file is looked at, but not its scalars."""
+    found: list[MappingNode] = []
+    pending: list[Node] = [document.root] if document.root is not None else []
+    for node in pending:
+        if isinstance(node, MappingNode):
+            names = {key.text if type(key) is ScalarNode else _name(key) for key, _ in node.entries}
+            if len(names) < len(node.entries):
+                found.append(node)
+            pending += [each for entry in node.entries for each in entry if type(each) is not ScalarNode]
+        elif isinstance(node, SequenceNode):
+            pending += [each for each in node.items if type(each) is not ScalarNode]
+    return sorted(found, key=lambda node: node.span.start)
 
 
 def _name(key: Node) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.case import once
 from servelint.engines.command import Form
 from servelint.finding import Certainty, Severity
 from servelint.formats import containers
@@ -11,12 +12,10 @@ from servelint.source.nodes import ScalarNode
 from servelint_rules import flag_history, guards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from servelint.case import ContainerCase
     from servelint.deployment import Container, Pool
     from servelint.engines.command import Argument, Command
-    from servelint.engines.flags import FlagTable
+    from servelint.engines.flags import Flag, FlagTable
     from servelint.engines.likely_releases import LikelyRelease
     from servelint.engines.versions import Version
     from servelint.facts import Place
@@ -40,22 +39,34 @@ def refusal(command: Command) -> str:
     return f"the engine stops with “{_REFUSALS.get(command.table.parser, 'unrecognized arguments')}”"
 
 
-def options(command: Command) -> Iterator[Argument]:
+@once
+def options(case: ContainerCase) -> tuple[Argument, ...]:
     """The options whose flag is written out: not positionals, and none whose name a variable hides."""
-    for argument in command.arguments:
-        first = argument.words[0]
-        if argument.form is not Form.POSITIONAL and not (first.variable and "=" not in first.text):
-            yield argument
+    command = case.container.command
+    return tuple(filter(_is_option, command.arguments)) if command is not None else ()
 
 
-def stated(command: Command) -> Iterator[tuple[Argument, str]]:
-    """(option, its value) for known options that set a value as a whole, where it can be read as it stands."""
-    for argument in options(command):
+def _is_option(argument: Argument) -> bool:
+    first = argument.words[0]
+    return argument.form is not Form.POSITIONAL and not (first.variable and "=" not in first.text)
+
+
+@once
+def known_options(case: ContainerCase) -> tuple[tuple[Argument, Flag], ...]:
+    """(option, its flag) for those that some release has."""
+    return tuple((a, a.flag) for a in options(case) if a.flag is not None and a.form is not Form.JAMMED)
+
+
+@once
+def stated(case: ContainerCase) -> tuple[tuple[Argument, Flag, str], ...]:
+    """(option, its flag, its value) for known options that set a value as a whole, where it can be read as it stands."""
+    found = []
+    for argument, flag in known_options(case):
         value = argument.value
-        if argument.flag is None or argument.key or value is None or argument.form is Form.JAMMED:
+        if value is None or argument.key or any(word.variable for word in argument.words) or _is_filled_in(value):
             continue
-        if not any(word.variable for word in argument.words) and not _is_filled_in(value):
-            yield argument, value
+        found.append((argument, flag, value))
+    return tuple(found)
 
 
 def _is_filled_in(value: str) -> bool:
@@ -63,6 +74,7 @@ def _is_filled_in(value: str) -> bool:
     return any(mark in value for mark in _TEMPLATES) or (value[:1] == "{" and value[1:-1].isidentifier() and value[-1:] == "}")
 
 
+@once
 def is_fork(case: ContainerCase) -> bool:
     """An image of a fork whose options are not those of the releases, as far as its name says."""
     return not case.pool.version.is_known and is_fork_image(case.container.image.get(""))
@@ -113,6 +125,7 @@ class Release:
         return (f"the release is taken from {self.likely.image}, an image of another project",)
 
 
+@once
 def release(case: ContainerCase) -> Release:
     """The release of the engine, if need be the one that the image's name and tag suggest."""
     return release_of(case.pool, case.container)

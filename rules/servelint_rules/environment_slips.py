@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache
+from operator import ne
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
+    from servelint.deployment import Container
     from servelint.source.nodes import Node
 
 # Kubernetes puts these into every pod for a Service of that name.
@@ -43,6 +45,8 @@ CUDA_MPS_ACTIVE_THREAD_PERCENTAGE NVIDIA_VISIBLE_DEVICES NVIDIA_DRIVER_CAPABILIT
 PYTORCH_CUDA_ALLOC_CONF PYTORCH_ALLOC_CONF PYTORCH_NO_CUDA_MEMORY_CACHING TORCH_CUDA_ARCH_LIST TORCHINDUCTOR_CACHE_DIR
 TORCH_NCCL_ASYNC_ERROR_HANDLING TORCH_NCCL_BLOCKING_WAIT TORCH_DISTRIBUTED_DEBUG TORCH_SHOW_CPP_STACKTRACES
 """
+_LIBRARIES = frozenset(_NAMES.split())
+_OF_TWO_WORDS = tuple(name for name in _LIBRARIES if name.count("_") == 1)
 
 # Words that begin variables of people's own, however near they are to an engine's.
 _WORDS = frozenset(("LLM", "VLM", "VLLMS", "ILLM", "MLLM", "SLM", "TLLM", "HUB", "HOME", "MODEL", "HW", "TF", "DF", "FF"))
@@ -52,31 +56,30 @@ def misspelled(case: ContainerCase) -> Iterator[Verdict]:
     """A warning for each variable whose name is a slip away from one that is read."""
     if is_fork(case):
         return
-    libraries = frozenset(_NAMES.split())
-    for name, place in _names(case):
-        if name in libraries or name.endswith(_LINKS) or name.startswith(_PLUGINS):
-            continue
-        near = _nearest(case.container.engine, name, libraries)
-        if near and not _is_used(case, name):
-            yield _slip(name, near, place)
-
-
-def _names(case: ContainerCase) -> Iterator[tuple[str, Place]]:
-    """The container's variables, and where their names stand (else their values)."""
     container = case.container
+    for name in container.environment:
+        near = _nearest(container.engine, name)
+        if near and not _is_used(case, name):
+            yield _slip(name, near, _place(container, name))
+    if case.deployment.format == "helm-values" and isinstance(container.node, MappingNode):
+        # Templates make variables of values that are named so (opea-project/GenAIInfra, common/vllm/templates/configmap.yaml).
+        for key, _ in container.node.entries:
+            if not isinstance(key, ScalarNode) or not key.text.isupper():
+                continue
+            near = _nearest(container.engine, key.text)
+            if near and not _is_used(case, key.text):
+                yield _slip(key.text, near, Place.of(container.document, key))
+
+
+def _place(container: Container, name: str) -> Place:
+    """Where the variable's name stands, else its value."""
     written: dict[str | None, Node | None] = {
         item.text_at("name"): item.get("name") for item in container.node.elements_at("env")
     }
     written |= {name: key for name, key, _ in container.node.entries_at("environment")}  # a Compose service's
-    for name in container.environment:
-        node = written.get(name)
-        where = Place.of(container.document, node) if node is not None else container.environment[name].place
-        yield name, where or container.place
-    if case.deployment.format == "helm-values" and isinstance(container.node, MappingNode):
-        # Templates make variables of values that are named so (opea-project/GenAIInfra, common/vllm/templates/configmap.yaml).
-        for key, _ in container.node.entries:
-            if isinstance(key, ScalarNode) and key.text.isupper():
-                yield key.text, Place.of(container.document, key)
+    node = written.get(name)
+    where = Place.of(container.document, node) if node is not None else container.environment[name].place
+    return where or container.place
 
 
 def _slip(name: str, near: str, place: Place) -> Verdict:
@@ -97,34 +100,58 @@ def _is_used(case: ContainerCase, name: str) -> bool:
     return any(f"{mark}{name}" in text for mark in ("$", "${", "$(", "Values.", 'environ["', "environ['", 'getenv("'))
 
 
-@cache
-def _nearest(engine: str, name: str, libraries: frozenset[str]) -> str:
+def _nearest(engine: str, name: str) -> str:
     """The one variable that ``name`` is but for a slip; "" where there is none, or where it is a variable itself."""
     words = name.split("_")
     first = words[0]
-    if len(words) < 2 or first in _WORDS:
+    if len(words) < 2 or first in _WORDS or name in _LIBRARIES:
         return ""
-    known: set[str] = set()
-    if engine == "vllm" and len(words) > 2 and distance(first, "VLLM") <= 2:
+    # Four letters of which one is another are another library: HCCL for NCCL.
+    near = _alike("", words) if len(words) > 2 else _OF_TWO_WORDS
+    known = [other for other in near if len(first) > 4 or other.startswith(f"{first}_")]
+    if engine == "vllm" and len(words) > 2 and _is_nearly_vllm(first):
         from servelint.engines.flags import environment_table  # lazy: only such names need the table
 
-        table = environment_table(engine)
-        if table.flag(name) is not None:
+        if environment_table(engine).flag(name) is not None:
             return ""
-        known = {other for other in table.names() if other.startswith("VLLM_")}
-    # Four letters of which one is another are another library: HCCL for NCCL.
-    known |= {other for other in libraries if other.startswith(f"{first}_") or len(first) > 4}
-    found = [other for other in known if _is_slip(words, other.split("_"))]
-    return found[0] if len(found) == 1 else ""
+        known += [other for other in _alike(engine, words) if other.startswith("VLLM_")]
+    found = {other for other in known if _is_slip(words, other.split("_"))}
+    return found.pop() if len(found) == 1 and not name.endswith(_LINKS) and not name.startswith(_PLUGINS) else ""
+
+
+def _alike(engine: str, words: list[str]) -> set[str]:
+    """The variables of the engine ("": of the libraries) of as many words, three or more, of which all but two may be the same:
+    those that have one of them in its place."""
+    index, count = _by_words(engine), len(words)
+    places = range(1 if count > 3 else 0, count)  # where two or more are the same, one is behind the first
+    return {other for place in places for other in index.get((count, place, words[place]), ())}
+
+
+@cache
+def _by_words(engine: str) -> dict[tuple[int, int, str], list[str]]:
+    """Variables by how many words their names have, and by which stands where."""
+    from servelint.engines.flags import environment_table
+
+    index: dict[tuple[int, int, str], list[str]] = {}
+    for name in environment_table(engine).names() if engine else _LIBRARIES:
+        words = name.split("_")
+        for place, word in enumerate(words):
+            index.setdefault((len(words), place, word), []).append(name)
+    return index
+
+
+def _is_nearly_vllm(word: str) -> bool:
+    if word == "VLLM":
+        return True
+    same = ("V" in word) + min(word.count("L"), 2) + ("M" in word)
+    return same + 2 >= max(len(word), 4) and distance(word, "VLLM") <= 2
 
 
 def _is_slip(words: list[str], others: list[str]) -> bool:
-    """Whether the names differ by a slip of one word, and perhaps by an abbreviation of another one."""
-    if len(words) != len(others):
+    """Whether the names, of as many words, differ by a slip of one word, and perhaps by an abbreviation of another one."""
+    if not 0 < sum(map(ne, words, others)) <= 2:
         return False
     unlike = [(word, other) for word, other in zip(words, others, strict=True) if word != other]
-    if not unlike or any(_digits(word) != _digits(other) for word, other in unlike):
-        return False
     slips = [pair for pair in unlike if not _abbreviates(*pair)]
     if len(slips) > 1 or len(unlike) - len(slips) > 1:
         return False
@@ -134,7 +161,7 @@ def _is_slip(words: list[str], others: list[str]) -> bool:
         most = 2 if same >= 16 else 1
         if min(len(word), len(other)) < 3 or distance(word, other) > most:
             return False
-    return bool(slips) or (len(words) > 3 and same >= 12)
+    return all(_digits(word) == _digits(other) for word, other in unlike) and (bool(slips) or (len(words) > 3 and same >= 12))
 
 
 def _digits(word: str) -> str:
@@ -143,8 +170,10 @@ def _digits(word: str) -> str:
 
 def _abbreviates(one: str, other: str) -> bool:
     """Whether the shorter word is the longer one with letters left out: ATTN for ATTENTION."""
+    if one[:1] != other[:1]:
+        return False
     short, long = sorted((one, other), key=len)
-    if len(short) < 3 or short[0] != long[0] or len(long) - len(short) < 2:
+    if len(short) < 3 or len(long) - len(short) < 2:
         return False
     rest = iter(long)
     return all(letter in rest for letter in short)

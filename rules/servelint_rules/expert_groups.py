@@ -72,7 +72,7 @@ def expert_parallel_on_dense(case: PoolCase) -> Iterator[Verdict]:
         )
     if expert is None or case.pool.version.get(_REFUSES_DENSE_EXPERTS) < _REFUSES_DENSE_EXPERTS:
         return
-    check_model(case.pool)
+    check_model(case)
     architecture = case.architecture
     if architecture.experts or not architecture.config.get("intermediate_size"):
         return
@@ -128,7 +128,7 @@ def data_parallel_on_dense(case: PoolCase) -> Iterator[Verdict]:
                 found = container.command, argument
     if found is None:
         return
-    check_model(pool)
+    check_model(case)
     architecture = case.architecture
     if architecture.experts or not architecture.config.get("intermediate_size"):
         return
@@ -178,7 +178,7 @@ def ep_experts_uneven(case: PoolCase) -> Iterator[Verdict]:
     group = layout.group("expert") if layout.engine == "vllm" and layout.expert > 1 else layout.expert
     if group <= 1:
         return
-    check_model(pool)
+    check_model(case)
     experts = case.architecture.experts
     if not experts or experts % group == 0 or _has_redundant_experts(case):
         return

@@ -214,7 +214,7 @@ def secret_in_args(case: ContainerCase) -> Iterator[Verdict]:
     command = case.container.command
     if command is None:
         return
-    for argument, value in stated(command):
+    for argument, _, value in stated(case):
         text = value.strip()
         if text.startswith("<") or text.lower().strip("x*-_.") in _NO_SECRETS:
             continue

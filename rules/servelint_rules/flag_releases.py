@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.engines.command import Form
+from servelint.case import once
 from servelint.engines.flags import Presence
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
@@ -16,7 +16,7 @@ from servelint_rules.engine_options import (
     is_fork,
     is_newest,
     is_written,
-    options,
+    known_options,
     refusal,
     release,
 )
@@ -96,17 +96,17 @@ def removed_flag(case: ContainerCase) -> Iterator[Verdict]:
         )
 
 
-def removals(case: ContainerCase) -> Iterator[tuple[Argument, str, tuple[Severity, str, str]]]:
+@once
+def removals(case: ContainerCase) -> tuple[tuple[Argument, str, tuple[Severity, str, str]], ...]:
     """The options that the release lacks or may lack, with the option's name and what :func:`flag_history.removal` says."""
     command = case.container.command
     if command is None or is_fork(case):
-        return
-    found = release(case)
+        return ()
+    found, lacking = release(case), []
     from_kaito = case.deployment.format == "kaito" and not case.container.image.is_known
     newest = from_kaito or is_newest(case)
-    for argument in options(command):
-        flag = argument.flag
-        if flag is None or argument.form is Form.JAMMED:
+    for argument, flag in known_options(case):
+        if not flag.was_removed:
             continue
         if found.likely is not None and found.likely.at_least and flag.in_newest():
             continue  # a later release than the least one may have it again
@@ -116,7 +116,8 @@ def removals(case: ContainerCase) -> Iterator[tuple[Argument, str, tuple[Severit
         severity, label, history = judged
         if from_kaito:
             label = label.replace(flag_history.unsaid(case.container.image), _KAITO)
-        yield argument, flag.name, (severity, label, history)
+        lacking.append((argument, flag.name, (severity, label, history)))
+    return tuple(lacking)
 
 
 def _is_beginning(command: Command, argument: Argument, version: Version | None) -> bool:
@@ -168,12 +169,11 @@ def flag_newer_than_image(case: ContainerCase) -> Iterator[Verdict]:
     if found.likely is not None and (found.likely.at_least or is_fork(case)):
         return
     engine = flag_history.NAMES[command.engine]
-    for argument in options(command):
-        flag = argument.flag
-        if flag is None or argument.form is Form.JAMMED or argument.abbreviated or flag.removed_before(version):
+    for argument, flag in known_options(case):
+        if argument.abbreviated:
             continue
         since = flag.first_with(command.table.spelled(argument.written), version)
-        if since is None or len(command.table.candidates(argument.written, version)) == 1:
+        if since is None or flag.removed_before(version) or len(command.table.candidates(argument.written, version)) == 1:
             continue  # the release reads it as the beginning of the one option that it has
         older = flag.name if flag.presence(version) is Presence.PRESENT else ""
         what = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Proposal
@@ -112,12 +113,16 @@ def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Pro
     """``whole_hosts``: how many GPUs a host has is not the manifest's to choose."""
     if need.machine:
         return (
-            Proposal(f"tensor-parallel size {need.asked}", False, edits_of(pool.tensor, need.asked)),
+            Proposal(f"tensor-parallel size {need.asked}", False, partial(edits_of, pool.tensor, need.asked)),
             Proposal(f"an instance type with {count(need.needed, 'GPU')}", False, None),
         )
     gpus, nodes = pool.gpus_per_node.value, pool.nodes.value
     if need.per_pod:
-        return (Proposal(f"ask for {count(need.needed, 'GPU')} in each pod", False, edits_of(pool.gpus_per_node, need.needed)),)
+        return (
+            Proposal(
+                f"ask for {count(need.needed, 'GPU')} in each pod", False, partial(edits_of, pool.gpus_per_node, need.needed)
+            ),
+        )
     fewer = nodes > 1 and gpus > 0 and need.needed < need.asked and need.needed % gpus == 0
     if fewer and gpus % pool.tensor.value == 0:
         return (_group(pool, need.needed // gpus),)  # whole tensor groups stay on one host
@@ -128,7 +133,7 @@ def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Pro
         each = need.needed // nodes
         where = "" if nodes == 1 else " in each pod" if _in_pods(pool) else " on each host"
         title = f"ask for {count(each, 'GPU')}{where}"
-        return (Proposal(title, False, edits_of(pool.gpus_per_node, each)),)
+        return (Proposal(title, False, partial(edits_of, pool.gpus_per_node, each)),)
     hosts = hosts_for(Hosts(gpus, nodes), need.needed) if gpus else None
     if hosts is not None and hosts.gpus == gpus:
         return (_group(pool, hosts.nodes),)
@@ -137,7 +142,7 @@ def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Pro
 
 def _group(pool: Pool, nodes: int) -> Proposal:
     what = count(nodes, "pod" if _in_pods(pool) else "host")
-    return Proposal(f"make a group of {what}", False, edits_of(pool.nodes, nodes))
+    return Proposal(f"make a group of {what}", False, partial(edits_of, pool.nodes, nodes))
 
 
 def _resource(pool: Pool) -> str:

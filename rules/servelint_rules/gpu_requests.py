@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
@@ -61,7 +62,7 @@ def gpu_limit_missing(case: ContainerCase) -> Iterator[Verdict]:
 
         yield from chart_requests.none_asked(case)
         return
-    if not guards.may_lack(container.pod):
+    if not guards.shows_all(case):
         return
     asked = devices.devices(container.node)
     if asked.written is not None:
@@ -91,7 +92,7 @@ def _invalid_count(container: Container, asked: Devices) -> Iterator[Verdict]:
                 Proposal(
                     f"set the limit to {asked.request.text} as well",
                     True,
-                    add_limit(document, container.node, resource, asked.request.text),
+                    partial(add_limit, document, container.node, resource, asked.request.text),
                 ),
             ),
             key=resource,
@@ -119,11 +120,7 @@ def _none_asked(case: ContainerCase) -> Iterator[Verdict]:
     container, pool, pod = case.container, case.pool, case.container.pod
     if pod is None or pool.gpu_resource or container is not pool.containers[0] or not pool.nodes.is_known:
         return
-    if (
-        guards.sees_host_devices(container)
-        or not guards.runs_on_gpus(container)
-        or gpu_counts.is_launched_from_outside(container)
-    ):
+    if guards.sees_host_devices(container) or not guards.on_gpus(case) or gpu_counts.is_launched_from_outside(container):
         return
     if pod.node.elements_at("spec", "resourceClaims") or any(
         devices.devices(other).resource for other in pod.node.elements_at("spec", "containers")
@@ -150,7 +147,7 @@ def _none_asked(case: ContainerCase) -> Iterator[Verdict]:
             Proposal(
                 f"set the limit nvidia.com/gpu: {each}",
                 False,
-                add_limit(container.document, container.node, "nvidia.com/gpu", str(each)),
+                partial(add_limit, container.document, container.node, "nvidia.com/gpu", str(each)),
             ),
         )
         if each

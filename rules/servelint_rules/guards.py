@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.case import once
 from servelint.formats import containers, devices
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
+    from servelint.case import ContainerCase, PoolCase
     from servelint.deployment import Container, Pod, Pool
     from servelint.engines.command import Command
 
@@ -47,18 +49,29 @@ def may_lack(pod: Pod | None) -> bool:
     return is_complete(pod) and not in_kustomize_base(pod) and not has_operator(pod)
 
 
+@once
+def shows_all(case: ContainerCase) -> bool:
+    """As :func:`may_lack`, of the container's pod."""
+    return may_lack(case.container.pod)
+
+
 def has_operator(pod: Pod) -> bool:
     """Another controller owns the object, and may change its pods."""
     root = pod.document.root
     if root is None:
         return False
-    if root.get("metadata", "ownerReferences") is not None or pod.node.get("metadata", "ownerReferences") is not None:
+    described = [metadata for node in (root, pod.node) if (metadata := node.get("metadata")) is not None]
+    if any(metadata.get("ownerReferences") is not None for metadata in described):
         return True
     marks = [
-        key for node in (root, pod.node) for what in ("labels", "annotations") for key, _, _ in node.entries_at("metadata", what)
+        key
+        for metadata in described
+        for what in ("labels", "annotations")
+        for key, _, _ in metadata.entries_at(what)
+        if key.startswith(_OPERATORS)
     ]
     own = f"{(root.text_at('apiVersion') or '').partition('/')[0]}/"  # labels of its own API say nothing of another controller
-    return any(key.startswith(_OPERATORS) and not key.startswith(own) for key in marks)
+    return any(not key.startswith(own) for key in marks)
 
 
 # Labels by which a pod asks for a node that is made for it: GKE's compute classes and flex start, Karpenter, EKS Auto Mode.
@@ -91,6 +104,12 @@ def runs_on_gpus(container: Container) -> bool:
             return False
     argument = container.command.last("--device") if container.command is not None else None
     return argument is None or (argument.value or "").lower() not in _NO_GPU_DEVICES
+
+
+@once
+def on_gpus(case: PoolCase | ContainerCase) -> bool:
+    """As :func:`runs_on_gpus`, of all containers of the case."""
+    return all(map(runs_on_gpus, case.containers))
 
 
 def counts_devices(pool: Pool) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -64,7 +65,7 @@ def bf16_unsupported(case: PoolCase) -> Iterator[Verdict]:
     - [vllm#1157](https://github.com/vllm-project/vllm/issues/1157), [vllm#946](https://github.com/vllm-project/vllm/issues/946)
     """
     pool = case.pool
-    if not all(map(guards.runs_on_gpus, pool.containers)):
+    if not guards.on_gpus(case):
         return
     asked = _bfloat16(case)
     if asked is None:
@@ -122,6 +123,8 @@ def _proposal(case: PoolCase) -> Proposal:
     if kind in _NOT_IN_FLOAT16:
         return Proposal(f"{kind} models overflow in float16: use a GPU with bfloat16, or --dtype float32", False, None)
     if not pool.dtype.is_stated:
-        return Proposal("--dtype half, or vLLM 0.9.1, which takes float16 by itself", False, stated(case, "dtype", "half"))
+        return Proposal(
+            "--dtype half, or vLLM 0.9.1, which takes float16 by itself", False, partial(stated, case, "dtype", "half")
+        )
     # Where the model is unknown, so is whether float16 can hold it: then the change is for people to make.
-    return Proposal("--dtype half", bool(kind), edits_of(pool.dtype, "half"))
+    return Proposal("--dtype half", bool(kind), partial(edits_of, pool.dtype, "half"))

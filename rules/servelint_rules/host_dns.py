@@ -66,7 +66,7 @@ def host_network_without_cluster_dns(case: ContainerCase) -> Iterator[Verdict]:
     """
     container = case.container
     pod = container.pod
-    if pod is None or not guards.may_lack(pod) or not pods.says(pod.node, "spec", "hostNetwork"):
+    if pod is None or not guards.shows_all(case) or not pods.says(pod.node, "spec", "hostNetwork"):
         return
     spec = pod.node.get("spec")
     policy = pod.node.text_at("spec", "dnsPolicy")

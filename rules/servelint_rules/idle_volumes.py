@@ -67,7 +67,7 @@ def memory_volume_not_mounted(case: ContainerCase) -> Iterator[Verdict]:
     preset = pod.owner == "LLMInferenceService"
     if preset and container.document.get("spec", "baseRefs") is not None:
         return  # a preset of the organization's may mount it
-    if not preset and (case.deployment.format == "kserve" or not guards.may_lack(pod)):
+    if not preset and (case.deployment.format == "kserve" or not guards.shows_all(case)):
         return
     if not preset and pods.ranks_in_pod(pool) > 1 and not containers.has_shared_memory(pod.node, container.node):
         return  # K8S601
@@ -124,7 +124,7 @@ def cache_volume_unused(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod, model = container.pod, pool.model.get("")
-    if pod is None or not guards.may_lack(pod) or not _fetches_to_home(container, model):
+    if pod is None or not guards.shows_all(case) or not _fetches_to_home(container, model):
         return
     kinds = ("configMap", "secret", "projected", "downwardAPI")
     mounts = [

@@ -52,7 +52,7 @@ def image_not_pinned(case: ContainerCase) -> Iterator[Verdict]:
     - [Kubernetes: images, "you should avoid using the :latest tag"](https://kubernetes.io/docs/concepts/containers/images/#image-names)
     """
     container = case.container
-    if (container.pod is not None and not guards.may_lack(container.pod)) or not container.image.is_known:
+    if (container.pod is not None and not guards.shows_all(case)) or not container.image.is_known:
         return
     if container.node.get("build") is not None or guards.is_local_image(container.image.value):
         return

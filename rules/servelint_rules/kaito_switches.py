@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
@@ -69,7 +70,7 @@ def kaito_switch_with_value(case: ContainerCase) -> Iterator[Verdict]:
             place,
             f"{_said(second)} is the second switch with a value: vLLM stops with “unrecognized arguments”",
             related=(Related(flag_place(command, first), f"{_said(first)} is the first one"),),
-            proposals=(Proposal(f"take {second.written} out", False, rewording.removed(command, second)),),
+            proposals=(Proposal(f"take {second.written} out", False, partial(rewording.removed, command, second)),),
             severity=Severity.ERROR,
             key="several",
         )
@@ -81,7 +82,9 @@ def kaito_switch_with_value(case: ContainerCase) -> Iterator[Verdict]:
             yield Verdict(
                 flag_place(command, argument),
                 f"KAITO passes {_said(argument)}: the switch is on, whatever its value is",
-                proposals=(Proposal(f"take {argument.written} out{other}", False, rewording.removed(command, argument)),),
+                proposals=(
+                    Proposal(f"take {argument.written} out{other}", False, partial(rewording.removed, command, argument)),
+                ),
                 severity=Severity.WARNING,
                 certainty=Certainty.HEURISTIC,
                 key=argument.written,

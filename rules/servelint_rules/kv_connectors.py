@@ -110,7 +110,7 @@ def nixl_side_channel_localhost(case: ContainerCase) -> Iterator[Verdict]:
     transfer = transfer_of(command)
     if command is None or transfer is None or not transfer.uses("NixlConnector") or "dynamo" in command.launcher:
         return
-    if pod is None or not guards.may_lack(pod) or pool.role in (Role.DECODE, Role.ENCODE) or transfer.role == "kv_consumer":
+    if pod is None or not guards.shows_all(case) or pool.role in (Role.DECODE, Role.ENCODE) or transfer.role == "kv_consumer":
         return
     if pods.says(pod.node, "spec", "hostNetwork") or _shares_pod(case) or _sets(container, _HOST):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -61,7 +62,7 @@ def batched_tokens_exceeds_seqs_times_len(case: PoolCase) -> Iterator[Verdict]:
         f"{tokens.value} tokens; a step has at most {most}",
         arithmetic=(f"{sequences.value} sequences × {length.value} tokens = {most}",),
         related=related(place, (sequences, f"{sequences.value} sequences"), (length, f"{length.value} tokens each")),
-        proposals=(Proposal(setting(case, "max_num_batched_tokens", most), False, edits_of(tokens, most)),),
+        proposals=(Proposal(setting(case, "max_num_batched_tokens", most), False, partial(edits_of, tokens, most)),),
     )
 
 
@@ -103,5 +104,5 @@ def context_beyond_need(case: PoolCase) -> Iterator[Verdict]:
         place,
         f"{pool.max_model_len.value} tokens; the longest request has {longest}",
         related=related(place, (pool.input_tokens_max, "the longest input"), (pool.output_tokens_max, "the longest output")),
-        proposals=(Proposal(setting(case, "max_model_len", wanted), False, edits_of(pool.max_model_len, wanted)),),
+        proposals=(Proposal(setting(case, "max_model_len", wanted), False, partial(edits_of, pool.max_model_len, wanted)),),
     )

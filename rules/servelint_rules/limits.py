@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.capacity.model_length import derived_length, is_own, sglang_length
@@ -82,7 +83,9 @@ def max_len_exceeds_model(case: PoolCase) -> Iterator[Verdict]:
         arithmetic=(longest.words,),
         related=related(place, (pool.model, f"longest sequence: {longest.tokens} tokens")),
         proposals=(
-            Proposal(setting(case, "max_model_len", longest.tokens), False, edits_of(pool.max_model_len, longest.tokens)),
+            Proposal(
+                setting(case, "max_model_len", longest.tokens), False, partial(edits_of, pool.max_model_len, longest.tokens)
+            ),
         ),
         severity=Severity.ERROR if own else Severity.WARNING,
         certainty=Certainty.PROVEN if own else Certainty.ESTIMATED,
@@ -147,7 +150,7 @@ def max_len_unset_on_small_gpu(case: PoolCase) -> Iterator[Verdict]:
     proposals: tuple[Proposal, ...] = ()
     if fitting:
         title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"
-        proposals = (Proposal(title, False, stated(case, "max_model_len", fitting)),)
+        proposals = (Proposal(title, False, partial(stated, case, "max_model_len", fitting)),)
     place = place_of(pool, pool.model)
     yield Verdict(
         place,

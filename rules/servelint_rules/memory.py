@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -161,7 +162,7 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
     proposals = []
     if fitting:
         title = f"{setting(case, 'max_model_len', fitting)}, the most that surely fits"
-        proposals.append(Proposal(title, False, stated(case, "max_model_len", fitting)))
+        proposals.append(Proposal(title, False, partial(stated, case, "max_model_len", fitting)))
     if not held and (more := _more_tensor(case, 1, length)) is not None:
         proposals.append(more)
     yield Verdict(
@@ -232,7 +233,7 @@ def _more_tensor(case: PoolCase, sequences: int, tokens: int) -> Proposal | None
             now = hosts_now(case)
             new = hosts_for(now, after.world_size) if now else None
             gpus = f" with {new}" if new and new != now else ""
-            return Proposal(f"{setting(case, 'tensor', larger)}{gpus}", False, resized(case, after, {"tensor": larger}))
+            return Proposal(f"{setting(case, 'tensor', larger)}{gpus}", False, partial(resized, case, after, {"tensor": larger}))
     return None
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Role
@@ -138,7 +139,7 @@ def kv_dtype_lever(case: PoolCase) -> Iterator[Verdict]:
             Proposal(
                 f"{setting(case, 'kv_cache_dtype', name)}, after a look at the answers",
                 False,
-                stated(case, "kv_cache_dtype", name),
+                partial(stated, case, "kv_cache_dtype", name),
             ),
         ),
     )
@@ -234,7 +235,7 @@ def enforce_eager_in_production(case: PoolCase) -> Iterator[Verdict]:
     pool = case.pool
     if not pool.enforce_eager.is_stated or not pool.enforce_eager.value or pool.role in (Role.PREFILL, Role.ENCODE):
         return
-    if not all(map(guards.runs_on_gpus, pool.containers)):
+    if not guards.on_gpus(case):
         return
     yield Verdict(
         place_of(pool, pool.enforce_eager),

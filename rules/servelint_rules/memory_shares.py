@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.engines.versions import VLLM_V1
@@ -66,7 +67,7 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     fact = pool.gpu_memory_utilization
-    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not all(map(guards.runs_on_gpus, pool.containers)):
+    if not fact.is_stated or pool.kv_cache_memory_bytes.is_known or not guards.on_gpus(case):
         return
     utilization = fact.value
     if not _SUSPECT <= utilization <= 1:
@@ -90,7 +91,7 @@ def utilization_too_high(case: PoolCase) -> Iterator[Verdict]:
             Proposal(
                 f"--gpu-memory-utilization {suggested:g}; the KV cache shrinks by the difference",
                 False,
-                edits_of(fact, suggested),
+                partial(edits_of, fact, suggested),
             ),
         ),
         severity=Severity.WARNING,
@@ -117,7 +118,9 @@ def _on_any(case: PoolCase, utilization: float, outside: float, words: str) -> I
         place,
         f"{(1 - utilization) * 100:.2g} % of {which} is less than the {gib(outside)} GiB that are needed outside the budget",
         arithmetic=(f"outside the budget: {words}",),
-        proposals=(Proposal(f"--gpu-memory-utilization {_USUAL:g}", False, edits_of(pool.gpu_memory_utilization, _USUAL)),),
+        proposals=(
+            Proposal(f"--gpu-memory-utilization {_USUAL:g}", False, partial(edits_of, pool.gpu_memory_utilization, _USUAL)),
+        ),
         severity=Severity.WARNING,
     )
 
@@ -236,7 +239,7 @@ def fraction_semantics_confused(case: PoolCase) -> Iterator[Verdict]:
         f"{gib(left)} GiB is left for activations and graphs; {gib(needed)} GiB is the least they need",
         arithmetic=(f"{gib(memory.device_bytes.mid)} GiB × (1 − {fact.value:g}) = {gib(left)} GiB",),
         related=related(place, (pool.max_num_batched_tokens, "tokens of one step")),
-        proposals=(Proposal(f"--mem-fraction-static {most:g}", False, edits_of(fact, most)),) if most > 0 else (),
+        proposals=(Proposal(f"--mem-fraction-static {most:g}", False, partial(edits_of, fact, most)),) if most > 0 else (),
     )
 
 
@@ -291,7 +294,7 @@ def explicit_kv_bytes_conflict(case: PoolCase) -> Iterator[Verdict]:
             f"the device has {gib(memory.device_bytes.mid)} GiB",
         ),
         related=related(place, (pool.gpu_memory_utilization, "has no say in the KV cache"), (pool.model, "the weights")),
-        proposals=(Proposal(f"--kv-cache-memory-bytes {fits}", False, edits_of(stated, fits)),) if fits > 0 else (),
+        proposals=(Proposal(f"--kv-cache-memory-bytes {fits}", False, partial(edits_of, stated, fits)),) if fits > 0 else (),
         severity=Severity.ERROR if proven else Severity.WARNING,
         certainty=Certainty.PROVEN if proven else Certainty.ESTIMATED,
     )

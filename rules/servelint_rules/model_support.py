@@ -62,11 +62,13 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
     - vLLM, `vllm/model_executor/models/registry.py`; SGLang, `python/sglang/srt/models/registry.py`
     """
     pool = case.pool
+    if not pool.architecture.is_known:
+        return
     running = _release(pool)
     version = running.version
-    if version is None or not pool.architecture.is_known or _has_other_code(case):
+    if version is None or _has_other_code(case):
         return
-    check_model(pool)
+    check_model(case)
     engine, architecture = pool.engine.value, case.architecture
     classes = architecture.field("architectures")
     if not isinstance(classes, list) or not classes:
@@ -172,7 +174,7 @@ def image_lacks_gpu_architecture(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     version = pool.version.get(None)
-    if version is None or version >= _BUILT_FOR_BLACKWELL or not all(map(guards.runs_on_gpus, pool.containers)):
+    if version is None or version >= _BUILT_FOR_BLACKWELL or not guards.on_gpus(case):
         return
     check_accelerator(case)
     capability = case.accelerator.compute_capability

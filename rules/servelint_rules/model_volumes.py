@@ -78,7 +78,7 @@ def model_path_on_empty_volume(case: ContainerCase) -> Iterator[Verdict]:
     - vLLM, `vllm/transformers_utils/config.py`: a path without `config.json` is taken for a repository
     """
     container, pod, command = case.container, case.container.pod, case.container.command
-    if pod is None or command is None or not command.complete or command.program.shell or not guards.may_lack(pod):
+    if pod is None or command is None or not command.complete or command.program.shell or not guards.shows_all(case):
         return
     if container.node.get("lifecycle", "postStart") is not None:
         return  # it may fetch the model

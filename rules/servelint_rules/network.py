@@ -60,7 +60,7 @@ def port_mismatch(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
-    if pod is None or not guards.may_lack(pod) or not pods.is_first(container, pool):
+    if pod is None or not guards.shows_all(case) or not pods.is_first(container, pool):
         return
     address = listening.address(container)
     if address.port is None:
@@ -159,7 +159,7 @@ def declared_port_unused(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
-    if pod is None or not guards.may_lack(pod) or not pods.is_first(container, pool):
+    if pod is None or not guards.shows_all(case) or not pods.is_first(container, pool):
         return
     address = listening.address(container)
     numbers = [node for port in container.node.elements_at("ports") if isinstance(node := port.get("containerPort"), ScalarNode)]
@@ -236,7 +236,7 @@ def bind_localhost(case: ContainerCase) -> Iterator[Verdict]:
         return
     if pod is None:
         reasons = _published(container)
-    elif not guards.may_lack(pod) or pods.other_containers(pod, container.node):
+    elif not guards.shows_all(case) or pods.other_containers(pod, container.node):
         return
     else:
         reasons = _reached(container, pod)
@@ -330,7 +330,7 @@ def hostnetwork_port_clash(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
-    if pod is None or not guards.may_lack(pod) or not pods.says(pod.node, "spec", "hostNetwork"):
+    if pod is None or not guards.shows_all(case) or not pods.says(pod.node, "spec", "hostNetwork"):
         return
     address = listening.address(container)
     replicas, gpus = pool.replicas_min.get(1) * pool.nodes.get(1), pool.gpus_per_node.get(pods.GPUS_OF_A_NODE)

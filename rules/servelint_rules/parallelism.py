@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -67,7 +68,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
     size = pool.tensor.value
     if size <= 1 or case.layout.attention_data > 1:
         return  # attention data parallelism leaves the heads whole
-    check_model(pool)
+    check_model(case)
     from servelint.capacity import shape  # lazy: only layouts with several GPUs need the model's shape
 
     architecture = case.architecture
@@ -93,7 +94,7 @@ def heads_not_divisible_by_tp(case: PoolCase) -> Iterator[Verdict]:
             Proposal(
                 f"tensor-parallel size {best}{gpus}; fewer GPUs hold each copy of the model",
                 False,
-                resized(case, after, {"tensor": best}),
+                partial(resized, case, after, {"tensor": best}),
             ),
         ),
         severity=Severity.ERROR,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -206,7 +207,7 @@ def speculative_with_pipeline(case: PoolCase) -> Iterator[Verdict]:
         place,
         label,
         related=related(place, (pool.pipeline, f"pipeline-parallel size {stages}")),
-        proposals=(Proposal("drop speculative decoding", False, edits_of(pool.speculative, None)),),
+        proposals=(Proposal("drop speculative decoding", False, partial(edits_of, pool.speculative, None)),),
         severity=Severity.ERROR if refused else Severity.WARNING,
         certainty=Certainty.PROVEN if refused else Certainty.HEURISTIC,
     )

@@ -98,7 +98,7 @@ def tp_spans_nodes(case: PoolCase) -> Iterator[Verdict]:
     per_host = pool.gpus_per_node.value
     if not 1 <= per_host < ranks or pool.nodes.value <= 1:
         return
-    if pool.gpu_resource not in devices.COUNTED or not all(map(guards.runs_on_gpus, pool.containers)) or _mentions_rdma(pool):
+    if pool.gpu_resource not in devices.COUNTED or not guards.on_gpus(case) or _mentions_rdma(pool):
         return
     if pool.accelerator.is_known and (case.accelerator.fabric_devices or 0) >= ranks:
         return
@@ -196,7 +196,7 @@ def tp_over_pcie(case: PoolCase) -> Iterator[Verdict]:
     - NCCL, all-reduce: each rank sends 2 (n − 1) / n of the bytes
     """
     pool, size = case.pool, case.pool.tensor.value
-    if size <= 1 or not all(map(guards.runs_on_gpus, pool.containers)):
+    if size <= 1 or not guards.on_gpus(case):
         return
     check_accelerator(case)
     accelerator = case.accelerator

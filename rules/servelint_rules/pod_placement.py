@@ -57,7 +57,7 @@ def no_placement(case: ContainerCase) -> Iterator[Verdict]:
     container, pool = case.container, case.pool
     pod = container.pod
     asked = devices.devices(container.node)
-    if pod is None or not guards.may_lack(pod) or asked.written is None or not pods.is_first(container, pool):
+    if pod is None or not guards.shows_all(case) or asked.written is None or not pods.is_first(container, pool):
         return
     spec = pod.node.get("spec")
     if spec is None or any(
@@ -100,7 +100,7 @@ def cpu_throttled(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     limit = container.node.get("resources", "limits", "cpu")
-    if not guards.is_complete(container.pod) or not guards.runs_on_gpus(container) or not isinstance(limit, ScalarNode):
+    if not guards.is_complete(container.pod) or not guards.on_gpus(case) or not isinstance(limit, ScalarNode):
         return
     gpus = devices.devices(container.node).number
     workers, cores = min(gpus, pods.ranks_in_pod(pool)), devices.amount(limit)
@@ -161,7 +161,7 @@ def rdma_without_access(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
-    if pod is None or not guards.may_lack(pod) or _reaches_rdma(container):
+    if pod is None or not guards.shows_all(case) or _reaches_rdma(container):
         return
     place, what = _asks_for_rdma(container)
     if place is None:

@@ -84,7 +84,7 @@ def long_prefill_threshold(case: ContainerCase) -> Iterator[Verdict]:
         command.place_of(argument),
         f"no prompt has more than {threshold} tokens; the longest has {accepted.tokens}",
         related=related(command.place_of(argument), (pool.max_model_len, f"up to {accepted.tokens} tokens")),
-        proposals=(Proposal(f"take {argument.written} out", False, rewording.removed(command, argument)),),
+        proposals=(Proposal(f"take {argument.written} out", False, lambda: rewording.removed(command, argument)),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
     )

@@ -59,8 +59,8 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     - [kserve#5062](https://github.com/kserve/kserve/issues/5062), [aibrix#782](https://github.com/vllm-project/aibrix/issues/782)
     """
     container, pool = case.container, case.pool
-    whole = guards.may_lack(container.pod)
-    if not guards.runs_on_gpus(container) or not (whole or _holds_its_probes(case)):
+    whole = guards.shows_all(case)
+    if not guards.on_gpus(case) or not (whole or _holds_its_probes(case)):
         return
     if container.node.get("startupProbe") is not None:
         return
@@ -147,7 +147,7 @@ def startup_budget_too_short(case: ContainerCase) -> Iterator[Verdict]:
     if over is not None:
         yield over
         return
-    if not guards.may_lack(container.pod) or not guards.runs_on_gpus(container) or loading.starts_fast(container):
+    if not guards.shows_all(case) or not guards.on_gpus(case) or loading.starts_fast(container):
         return
     if case.deployment.format not in guards.TEMPLATED:
         return
@@ -219,7 +219,7 @@ def probe_path_or_port_wrong(case: ContainerCase) -> Iterator[Verdict]:
     - [dynamo#2124](https://github.com/ai-dynamo/dynamo/pull/2124): a failure threshold of 1 raised
     """
     container, pool = case.container, case.pool
-    if not guards.may_lack(container.pod) or not pods.is_first(container, pool):
+    if not guards.shows_all(case) or not pods.is_first(container, pool):
         return
     from servelint.source import edits  # lazy: only containers with probes get here
 

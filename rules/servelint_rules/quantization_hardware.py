@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
@@ -243,7 +244,7 @@ def quant_flag_vs_checkpoint(case: PoolCase) -> Iterator[Verdict]:
         place,
         f"the checkpoint is quantized by {own}, not by {stated}",
         related=related(place, (pool.model, own)),
-        proposals=(Proposal("leave the flag out", True, edits_of(pool.quantization, None)),),
+        proposals=(Proposal("leave the flag out", True, partial(edits_of, pool.quantization, None)),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
     )

@@ -147,14 +147,14 @@ def fp8_block_shard_misaligned(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     size = pool.tensor.value
-    if size <= 1 or not all(map(guards.runs_on_gpus, pool.containers)):
+    if size <= 1 or not guards.on_gpus(case):
         return
     architecture = case.architecture
     config = architecture.quantization
     block = _block(config) if config is not None else 0
     if config is None or not block:
         return
-    check_model(pool)
+    check_model(case)
     layout = case.layout
     padded = layout.engine == "sglang" and case.pool.accelerator.is_known and case.accelerator.vendor == "AMD"
     misfits = _misfits(case, layout, block, experts=not padded)
@@ -241,14 +241,14 @@ def awq_gptq_group_misaligned(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     size = pool.tensor.value
-    if size <= 1 or not all(map(guards.runs_on_gpus, pool.containers)):
+    if size <= 1 or not guards.on_gpus(case):
         return
     architecture = case.architecture
     config = architecture.quantization
     group = _group(config) if config is not None else 0
     if not group:
         return
-    check_model(pool)
+    check_model(case)
     misfits = _misfits(case, case.layout, group, experts=False)
     if not misfits:
         return

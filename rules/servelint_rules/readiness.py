@@ -50,7 +50,7 @@ def no_readiness_probe(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod, command = container.pod, container.command
-    if pod is None or not guards.may_lack(pod) or not pods.is_first(container, pool) or pod.owner in ("Pod", "Job"):
+    if pod is None or not guards.shows_all(case) or not pods.is_first(container, pool) or pod.owner in ("Pod", "Job"):
         return
     if container.node.get("readinessProbe") is not None or command is None or "dynamo" in command.launcher:
         return
@@ -75,7 +75,10 @@ def no_readiness_probe(case: ContainerCase) -> Iterator[Verdict]:
 def _has_router(container: Container) -> bool:
     """Beside the engine stands a router that asks its engines for their health before it sends them requests: SGLang's
     (sgl-router/src/core/worker.rs), of which engines are removed that do not answer."""
-    reading = container.document.source.reading
+    source = container.document.source
+    if not any(mark in source.text for mark in _ROUTERS):
+        return False
+    reading = source.reading
     for document in reading.documents if reading is not None else ():
         if any(mark in text for text in pods.texts(document.root) for mark in _ROUTERS):
             return True

@@ -49,7 +49,7 @@ def hub_model(case: ContainerCase) -> str | None:
 def trusts_code(case: ContainerCase) -> Place | None:
     """Where remote code is allowed; None where it is not."""
     command = case.container.command
-    for argument in options(command) if command is not None else ():
+    for argument in options(case):
         if argument.name in _TRUSTING and argument.form is not Form.JAMMED and (argument.value or "true").lower() == "true":
             negated = argument.flag is not None and argument.flag.negates(argument.written)
             if command is not None and not negated:

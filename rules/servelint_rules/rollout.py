@@ -59,7 +59,7 @@ def rollout_deadlock_on_gpus(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
-    if pod is None or pod.owner != "Deployment" or not guards.may_lack(pod) or not pods.is_first(container, pool):
+    if pod is None or pod.owner != "Deployment" or not guards.shows_all(case) or not pods.is_first(container, pool):
         return
     workload, gpus = pods.workload_of(pod), pool.gpus_per_node.get(0)
     pinned = pods.pinned_node(pod)
@@ -139,7 +139,7 @@ def termination_grace_short(case: ContainerCase) -> Iterator[Verdict]:
     """
     container = case.container
     pod = container.pod
-    if pod is None or not guards.may_lack(pod):
+    if pod is None or not guards.shows_all(case):
         return
     hook = _hook_seconds(container)
     drain, flag = _drain_seconds(container)
@@ -226,7 +226,7 @@ def job_not_deployment(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod = container.pod
-    if pod is None or pod.owner not in ("Pod", "Job") or not guards.may_lack(pod) or not pods.is_first(container, pool):
+    if pod is None or pod.owner not in ("Pod", "Job") or not guards.shows_all(case) or not pods.is_first(container, pool):
         return
     workload = pods.workload_of(pod)
     kind = workload.get("kind") if workload is not None else None

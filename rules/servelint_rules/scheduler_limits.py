@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from servelint.engines.versions import VLLM_V1
@@ -93,7 +94,7 @@ def batched_tokens_below_max_len(case: PoolCase) -> Iterator[Verdict]:
             Proposal(
                 f"{setting(case, 'max_num_batched_tokens', accepted.tokens)}; activations grow with it",
                 False,
-                edits_of(tokens, accepted.tokens),
+                partial(edits_of, tokens, accepted.tokens),
             ),
             Proposal("let prompts be cut into chunks: --enable-chunked-prefill", False, None),
         ),
@@ -152,7 +153,7 @@ def batched_tokens_below_max_seqs(case: PoolCase) -> Iterator[Verdict]:
         place,
         f"{sequences.value} sequences in steps of {max(small)} tokens{source}",
         related=related(place, (tokens, f"{max(small)} tokens")),
-        proposals=(Proposal(setting(case, "max_num_seqs", min(small)), False, edits_of(sequences, min(small))),),
+        proposals=(Proposal(setting(case, "max_num_seqs", min(small)), False, partial(edits_of, sequences, min(small))),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
     )

@@ -64,7 +64,8 @@ def service_selects_silent_pods(case: WorkspaceCase) -> Iterator[Verdict]:
     - [Kubernetes: EndpointSlices](https://kubernetes.io/docs/concepts/services-networking/endpoint-slices/#conditions)
     - [LeaderWorkerSet: labels](https://lws.sigs.k8s.io/docs/reference/labels-annotations-and-environment-variables/)
     """
-    services = case.objects.of_kind("Service", ("selector",))
+    found = case.objects.of_kind("Service", ("selector",))
+    services = [(each, wanted) for each in found if (wanted := _wanted(each))]
     for deployment, pool, pod in case.pods if services else ():
         port = listening.address(pool.containers[0]).port
         if port is None or pod.partial or pool.nodes.get(2) < 2 or deployment.format not in guards.TEMPLATED:
@@ -72,12 +73,9 @@ def service_selects_silent_pods(case: WorkspaceCase) -> Iterator[Verdict]:
         for group in _groups(pod):
             if not _is_silent(group.worker):
                 continue
-            for service in services:
-                if (
-                    _is_beside(pod, service)
-                    and _selects(service, pod, group)
-                    and _reaches(service, pool.containers[0], group, port)
-                ):
+            shared = _labels(pod.node, group) & _labels(group.worker, group)
+            for service, wanted in services:
+                if wanted <= shared and _is_beside(pod, service) and _reaches(service, pool.containers[0], group, port):
                     yield _verdict(service, pool, group, port)
 
 
@@ -126,18 +124,23 @@ def _is_beside(pod: Pod, service: KubernetesObject) -> bool:
     return bool(ours) or same_file or same_directory
 
 
-def _selects(service: KubernetesObject, pod: Pod, group: _Group) -> bool:
+def _wanted(service: KubernetesObject) -> set[tuple[str, str]]:
+    """The labels of the pods that the Service sends connections to; empty where it spreads none."""
     from servelint.formats.role_groups import label_pairs  # lazy: few runs hold a Service beside a group
 
     spec = service.node.get("spec")
     selector = spec.get("selector") if spec is not None else None
     if spec is None or not isinstance(selector, MappingNode) or service.node.text_at("apiVersion") != "v1":
-        return False
+        return set()
     if spec.text_at("clusterIP") == "None" or spec.text_at("type") == "ExternalName":
-        return False
-    wanted = set(label_pairs(selector))
-    every = [{*label_pairs(node, "metadata", "labels"), *group.labels} for node in (pod.node, group.worker)]
-    return bool(wanted) and all(wanted <= labels for labels in every)
+        return set()
+    return set(label_pairs(selector))
+
+
+def _labels(template: Node, group: _Group) -> set[tuple[str, str]]:
+    from servelint.formats.role_groups import label_pairs
+
+    return {*label_pairs(template, "metadata", "labels"), *group.labels}
 
 
 def _reaches(service: KubernetesObject, container: Container, group: _Group, port: int) -> bool:

@@ -66,7 +66,7 @@ def shm_missing_for_multi_gpu(case: ContainerCase) -> Iterator[Verdict]:
 
 def _in_pod(case: ContainerCase, pod: Pod) -> Iterator[Verdict]:
     container, pool = case.container, case.pool
-    if not guards.may_lack(pod) or not guards.runs_on_gpus(container):
+    if not guards.shows_all(case) or not guards.on_gpus(case):
         return
     if containers.has_shared_memory(pod.node, container.node):
         return
@@ -97,7 +97,7 @@ def _in_pod(case: ContainerCase, pod: Pod) -> Iterator[Verdict]:
 def _in_service(case: ContainerCase) -> Iterator[Verdict]:
     container, pool = case.container, case.pool
     ranks = min(pods.ranks_in_pod(pool), pool.gpus_per_node.get(1 << 30))
-    if ranks <= 1 or pool.gpu_resource not in devices.COUNTED or not guards.runs_on_gpus(container):
+    if ranks <= 1 or pool.gpu_resource not in devices.COUNTED or not guards.on_gpus(case):
         return
     service = _service_of(container)
     if service is None or not isinstance(container.node, MappingNode):
@@ -164,7 +164,7 @@ def shm_without_limit(case: ContainerCase) -> Iterator[Verdict]:
     - [Kubernetes: emptyDir, memory-backed volumes](https://kubernetes.io/docs/concepts/storage/volumes/#emptydir)
     """
     container, pool = case.container, case.pool
-    if container.pod is None or not guards.may_lack(container.pod) or pool.gpus_per_node.get(0) < 2:
+    if container.pod is None or not guards.shows_all(case) or pool.gpus_per_node.get(0) < 2:
         return
     if not pods.speaks_for(container, case.deployment):
         return

@@ -54,7 +54,7 @@ def auto_tool_choice_without_parser(case: ContainerCase) -> Iterator[Verdict]:
         return
     if switch.flag is not None and switch.flag.negates(switch.written):
         return
-    if case.container.pod is not None and not guards.may_lack(case.container.pod):
+    if case.container.pod is not None and not guards.shows_all(case):
         return
     yield Verdict(
         flag_place(command, switch),

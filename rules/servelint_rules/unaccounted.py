@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.case import once
 from servelint.facts import OriginKind, UnknownFact
 from servelint_rules import guards
 
@@ -45,12 +46,13 @@ _LAYER_FIELDS = (
 _SIXTEEN_BITS = 1.6
 
 
+@once
 def gpu_memory(case: PoolCase) -> MemoryBudget | None:
     """The pool's memory; None where no GPU is used. Raises :class:`UnknownFact` where it is shared out in ways not known here."""
     pool = case.pool
-    if not all(guards.runs_on_gpus(container) for container in pool.containers):
+    if not guards.on_gpus(case):
         return None
-    check_model(pool)
+    check_model(case)
     check_accelerator(case)
     if pool.containers:
         accelerator = case.accelerator
@@ -64,6 +66,7 @@ def gpu_memory(case: PoolCase) -> MemoryBudget | None:
     return case.memory
 
 
+@once
 def check_accelerator(case: PoolCase) -> None:
     """Raises :class:`UnknownFact` where the pods ask for devices of another maker than the accelerator's, or for parts of one
     where only a default says which."""
@@ -78,17 +81,20 @@ def check_accelerator(case: PoolCase) -> None:
         raise UnknownFact("accelerator.name", reason, "name the GPU type by a node selector")
 
 
+@once
 def nvidia_capability(case: PoolCase) -> tuple[int, int] | None:
     """The compute capability of the NVIDIA GPU that runs the pool; None where the pool runs on something else."""
-    if not all(map(guards.runs_on_gpus, case.pool.containers)):
+    if not guards.on_gpus(case):
         return None
     check_accelerator(case)
     return case.accelerator.compute_capability if case.accelerator.vendor == "NVIDIA" else None
 
 
-def check_model(pool: Pool) -> None:
+@once
+def check_model(case: PoolCase) -> None:
     """Raises :class:`UnknownFact` where the command line changes the shape of the model, or where what is known of the
     model does not say which layers it has or how its weights are stored."""
+    pool = case.pool
     if pool.architecture.is_known:
         _check_layers(pool.architecture.value)
         _check_width(pool)

@@ -74,7 +74,7 @@ def undefined_reference(case: ContainerCase) -> Iterator[Verdict]:
     - Kubernetes, `third_party/forked/golang/expansion`
     """
     container, pod = case.container, case.container.pod
-    if pod is None or not guards.may_lack(pod) or not pods.speaks_for(container, case.deployment):
+    if pod is None or not guards.shows_all(case) or not pods.speaks_for(container, case.deployment):
         return
     own = {item.text_at("name") for item in container.node.elements_at("env")}
     given = (*_GIVEN.get(case.deployment.format, ()), *(name for name in container.environment if name not in own))

@@ -67,7 +67,7 @@ def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
     if not guards.is_complete(container.pod) and case.deployment.format != "helm-values":
         return
     yield from _affinity_mask(container)
-    if not guards.runs_on_gpus(container):
+    if not guards.on_gpus(case):
         return
     resource = devices.devices(container.node).resource
     exposed = container.environment.get("NVIDIA_VISIBLE_DEVICES")

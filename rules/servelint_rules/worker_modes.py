@@ -62,9 +62,12 @@ def worker_mode_mismatch(case: PoolCase) -> Iterator[Verdict]:
     - Dynamo, `components/src/dynamo/{vllm,sglang,trtllm}`: arguments; `deploy/operator/internal/dynamo/graph.go`
     - [Dynamo: disaggregated serving](https://docs.nvidia.com/dynamo/latest/design-docs/disaggregated-serving)
     """
-    command, component = command_of(case.pool), _component(case.deployment, case.pool)
+    command = command_of(case.pool)
+    if command is None or not _is_told(command, case.pool):
+        return
+    component = _component(case.deployment, case.pool)
     declared = component.role if component is not None else ""
-    if component is None or command is None or declared not in ("prefill", "decode") or not _is_told(command, case.pool):
+    if component is None or declared not in ("prefill", "decode"):
         return
     argument = _argument(command)
     mode = _mode(argument)

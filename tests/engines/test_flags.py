@@ -266,3 +266,24 @@ def test_the_first_release_with_what_a_release_lacks(name: str, release: str, fi
     assert flag is not None
     found = flag.first_with(name, version(release))
     assert (str(found) if found else None) == first
+
+
+@pytest.mark.parametrize(
+    ("name", "removed", "chosen"),
+    [("--disable-log-requests", True, False), ("--swap-space", True, False), ("--dtype", False, True), ("--port", False, False)],
+)
+def test_what_a_flag_never_had_is_quick_to_tell(name: str, removed: bool, chosen: bool) -> None:
+    flag = VLLM[name]
+    assert (flag.was_removed, flag.has_choices) == (removed, chosen)
+    assert flag.was_removed or flag.removal() is None
+    assert flag.has_choices or flag.choices_ever() is None
+
+
+@given(st.text(alphabet="-abcdelmnopt_", min_size=2, max_size=8))
+def test_candidates_are_what_begins_so_in_order(text: str) -> None:
+    written = f"--{text}"
+    prefix = VLLM.spelled(written)
+    found = list(VLLM.candidates(written, None))
+    names = {spelling.text for name in NAMES for spelling in VLLM[name].spellings}
+    expected = [n for n in sorted(names) if n.startswith(prefix) and VLLM[n].in_newest(n)] if len(prefix) > 2 else []
+    assert found == (expected if prefix.startswith("--") else [])

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
 _COPIES = 4.3  # hidden-sized tensors alive at the widest point of a layer: CodeLlama-7B 0.77 GiB, Granite-8B 0.85, vLLM 0.19
 
 
-def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copies: float = _COPIES) -> float:
-    """Bytes of the widest point of a dense layer: gate, up and their product, or the heads, beside the hidden states."""
+@shape.kept
+def _width(a: Architecture, shards: Shards, copies: float) -> float:
+    """Elements of one token at the widest point of a dense layer: gate, up and their product, or the heads, beside ``copies`` of
+    the hidden states."""
     hidden = shape.hidden_size(a)
     widths: list[float] = []
     try:
@@ -33,7 +35,20 @@ def _widest(a: Architecture, shards: Shards, tokens: float, element: float, copi
         widths.append(shape.heads(a) * per_head / shards.attention)
     widths.append(2 * shape.heads(a) * shape.head_dim(a) / shards.attention)
     streams = max(1, a.number("hc_mult", 1))  # residual streams (DeepSeek V4)
-    return tokens * element * (max(widths) + copies * hidden * streams)
+    return max(widths) + copies * hidden * streams
+
+
+@shape.kept
+def _routed(a: Architecture, shards: Shards) -> tuple[int, float]:
+    """(experts of one rank that a token is sent to, elements of both workspaces for each); zeros where there are none."""
+    if not a.experts or (a.quantization or {}).get("quant_method") == "mxfp4":
+        return 0, 0.0
+    hidden = shape.whole(a, "moe_latent_size") or shape.hidden_size(a)
+    width = tensors.expert_intermediate(a) / shards.expert_slices
+    routed = tensors.experts_per_token(a)
+    if shards.expert_groups > 1:
+        routed = max(1, -(-routed // shards.expert_groups))
+    return routed, max(width, hidden) + max(2 * width, hidden)
 
 
 def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
@@ -42,19 +57,13 @@ def expert_workspace(a: Architecture, shards: Shards, tokens: float, element: fl
     ``tokens × top-k × (max(width, hidden) + max(2 width, hidden))``: Qwen3-30B-A3B 0.5 GiB of its 2.68 GiB peak, Kimi-VL 0.45
     of 2.92 at TP1 and 0.38 of 2.85 at TP2. MXFP4 kernels keep none (gpt-oss).
     """
-    if not a.experts or (a.quantization or {}).get("quant_method") == "mxfp4":
-        return 0.0
-    hidden = shape.whole(a, "moe_latent_size") or shape.hidden_size(a)
-    width = tensors.expert_intermediate(a) / shards.expert_slices
-    routed = tensors.experts_per_token(a)
-    if shards.expert_groups > 1:
-        routed = max(1, -(-routed // shards.expert_groups))
-    return tokens * routed * (max(width, hidden) + max(2 * width, hidden)) * element
+    routed, elements = _routed(a, shards)
+    return tokens * routed * elements * element
 
 
 def forward_peak(a: Architecture, shards: Shards, tokens: float, element: float) -> float:
     """Bytes a forward pass over ``tokens`` needs on one rank."""
-    return _widest(a, shards, tokens, element) + expert_workspace(a, shards, tokens, element)
+    return tokens * element * _width(a, shards, _COPIES) + expert_workspace(a, shards, tokens, element)
 
 
 _CHUNK, _LATENT_BLOCK = 65536, 64
@@ -67,8 +76,6 @@ def latent_chunk_bytes(a: Architecture, shards: Shards, sequences: float, longes
     key and value width (``determine_chunked_prefill_workspace_size`` and ``forward_mha`` in vLLM 0.19
     ``vllm/model_executor/layers/attention/mla_attention.py``): 4 GiB for DeepSeek-V3 with data-parallel attention.
     """
-    if not a.is_mla:
-        return 0.0
     wanted = max(8 * (longest or _CHUNK), 4 * sequences * _LATENT_BLOCK)
     tokens = max(min(wanted, _CHUNK), sequences * _LATENT_BLOCK)
     width = a.need("qk_nope_head_dim") + a.number("v_head_dim", a.need("qk_nope_head_dim"))
@@ -100,8 +107,6 @@ def image_states_bytes(a: Architecture, sequences: float, element: float) -> flo
     and joined, and their projection (``vllm/model_executor/models/mllama.py`` 0.6). 36.63 GiB were logged for 128 sequences,
     of which this explains 29.7 and a step of 65536 tokens the rest (vllm-project/vllm pull request 12126).
     """
-    if shape.family(a) != "mllama":
-        return 0.0
     tower = int((a.vision or {}).get("hidden_size") or 1280)
     return sequences * _TILES * _PATCHES * (shape.hidden_size(a) + 2 * _KEPT * tower) * element
 
@@ -133,16 +138,19 @@ def profiled_peak(
     """
     copies = 2 if a.vision else 1  # multimodal models keep the input embeddings as well
     results: list[float] = []
+    hidden = shape.hidden_size(a)
     sampling = shape.vocabulary(a) if last else 0
+    width = _width(a, shards, regime.copies or _COPIES)
+    latent, crossed = a.is_mla, shape.family(a) == "mllama"
     for which in range(3):
         count, rows, logit = tokens[which], sequences[which], (sampler or regime.sampler)[which]
-        states = copies * count * shape.hidden_size(a) * element
-        received = 0.0 if first else 2 * count * shape.hidden_size(a) * element
+        states = copies * count * hidden * element
+        received = 0.0 if first else 2 * count * hidden * element
         sampled = states + (logit + element) * rows * sampling if last else 0.0
         scale = (spread[0], 1.0, spread[1])[which]
-        forward = scale * _widest(a, shards, count, element, regime.copies or _COPIES)
-        chunk = latent_chunk_bytes(a, shards, rows, longest, element) if attention else 0.0
-        images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which]
+        forward = scale * (count * element * width)
+        chunk = latent_chunk_bytes(a, shards, rows, longest, element) if latent and attention else 0.0
+        images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which] if crossed else 0.0
         workspace = scale * expert_workspace(a, shards, count, element)
         kept = encoder[1] if encoder is not None else 0.0
         indexed = indexer_bytes(a, longest)

@@ -71,11 +71,14 @@ class Ignored:
     def mentions(self, word: str) -> bool:
         return any(word in entry for entry in self.entries)
 
-    def __contains__(self, item: tuple[int, str]) -> bool:
-        """Whether the module ``(layer, name below it)`` is left alone; the LM head is ``(-1, "lm_head")``."""
-        layer, name = item
-        for rest in (*self._by_layer.get(str(layer), ()), *self._everywhere):
-            if fnmatchcase(name, rest) or name.startswith(rest + "."):
+    def has_any(self, layer: int, names: Iterable[str]) -> bool:
+        """Whether one of the modules ``names`` below ``layer`` is left alone; the LM head is ``lm_head`` of layer -1."""
+        listed = self._everywhere + self._by_layer.get(str(layer), [])
+        return any(self._has(layer, name, listed) for name in names)
+
+    def _has(self, layer: int, name: str, listed: list[str]) -> bool:
+        for rest in listed:
+            if name == rest or name.startswith(rest + ".") or fnmatchcase(name, rest):
                 return True
         full = name if name == "lm_head" else f"model.layers.{layer}.{name}"
         parts = name.split(".")

@@ -87,6 +87,12 @@ _BY_ALGORITHM = {
 }  # fmt: skip
 
 
+class Exact(dict[str, Scheme]):
+    """The schemes of a mixed checkpoint by layer and the name below it; of one reading of it, and told apart by that."""
+
+    __hash__ = object.__hash__  # type: ignore[assignment]
+
+
 class Quantization(NamedTuple):
     """How a model is quantized. ``ignored``: names and patterns left alone; ``exact``: names with a scheme of their own;
     ``certain``: read from the checkpoint rather than inferred from its name; ``experts``: the routed ones' own scheme."""
@@ -94,7 +100,7 @@ class Quantization(NamedTuple):
     label: str
     scheme: Scheme
     ignored: Ignored | None = None
-    exact: Mapping[str, Scheme] | None = None
+    exact: Exact | None = None
     experts_only: bool = False
     certain: bool = True
     head: bool = False
@@ -109,21 +115,19 @@ class Quantization(NamedTuple):
 
     def bytes_of(self, part: Part, layer: int, plain: float) -> Estimate:
         """Bytes per parameter of ``part`` in ``layer`` where an unquantized one takes ``plain``."""
-        unquantized = Estimate.exact(plain)
-        if part.role not in {"linear", "expert", "head"} or (part.role == "head" and not self.head):
-            return unquantized
-        if self.experts_only and part.role != "expert":
-            return unquantized
+        role = part.role
+        if role != "expert" and (self.experts_only or (role != "linear" and not (role == "head" and self.head))):
+            return Estimate(plain, plain, plain)
         names = _hf_names(part.name)
         if self.exact is not None and (found := _lookup(self.exact, names, layer)) is not None:
             return found.of(part)
-        if self.ignored is not None and any((layer, name) in self.ignored for name in names):
-            return unquantized
-        if self.experts is not None and part.role == "expert":
+        if self.ignored is not None and self.ignored.has_any(layer, names):
+            return Estimate(plain, plain, plain)
+        if self.experts is not None and role == "expert":
             return self.experts.of(part)
-        low, mid, high = self.scheme.of(part)
         if self.certain:
-            return Estimate(low, mid, high)
+            return self.scheme.of(part)
+        low, mid, high = self.scheme.of(part)
         # Inferred from a name: some checkpoints of that name leave attention alone, which nobody has looked at; those in four
         # bits of a floating type often do.
         four = self.scheme in {NVFP4, MXFP4}
@@ -131,7 +135,7 @@ class Quantization(NamedTuple):
             from servelint.capacity.ignored import kept_by_nvfp4  # lazily: few checkpoints are known by name alone
 
             mid = max(mid, kept_by_nvfp4(part.name, plain))
-        more = high * 1.02 if part.role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * self.more)
+        more = high * 1.02 if role == "expert" or (four and part.name.startswith("mlp.")) else min(plain, high * self.more)
         return Estimate(low, mid, max(high, plain if four and not part.name.startswith("mlp.") else more))
 
 
@@ -191,11 +195,11 @@ def _unknown(method: object) -> Scheme:
     return Scheme(f"{method}: not described, between 4 and 16 bits", Estimate(0.5, 1.0, 2.0))
 
 
-def _layered(entries: Mapping[str, Any]) -> dict[str, Scheme]:
+def _layered(entries: Mapping[str, Any]) -> Exact:
     """``quantized_layers`` of a mixed-precision checkpoint, keyed by layer and the name below it."""
     from servelint.capacity.ignored import usual_name
 
-    result: dict[str, Scheme] = {}
+    result = Exact()
     for name, value in entries.items():
         _, found, tail = usual_name(name).partition("layers.")
         algorithm = str(value.get("quant_algo", "")) if isinstance(value, dict) else ""
@@ -256,7 +260,7 @@ def _from_config(config: Mapping[str, Any], certain: bool) -> Quantization:
             ignored,
             exact,
             certain=certain,
-            head=ignored is not None and (-1, "lm_head") not in ignored,
+            head=ignored is not None and not ignored.has_any(-1, ("lm_head",)),
         )
     weights: list[Mapping[str, Any]] = []
     if isinstance(groups, dict):

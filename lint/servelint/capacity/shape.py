@@ -11,7 +11,13 @@ from servelint.facts import UnknownFact
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Concatenate, ParamSpec, TypeVar
+
     from servelint.catalogue.architecture import Architecture
+
+    P = ParamSpec("P")
+    T = TypeVar("T")
 
 FULL = "full"  # every token's keys and values
 SLIDING = "sliding"  # those of the last `window` tokens
@@ -85,6 +91,30 @@ _BLOCKS = {
 }  # fmt: skip
 
 
+_KEPT: dict[int, tuple[Architecture, dict[Any, Any]]] = {}  # by identity, with the object held so that it stays unique
+
+
+def kept(function: Callable[Concatenate[Architecture, P], T]) -> Callable[Concatenate[Architecture, P], T]:
+    """A function of an architecture that keeps what it gave for the architectures that were asked about last.
+
+    The pools of a run serve few models, and each of them is asked about for several ranks and layouts.
+    """
+
+    def remembered(architecture: Architecture, /, *arguments: P.args, **named: P.kwargs) -> T:
+        known = _KEPT.get(id(architecture))
+        if known is None or known[0] is not architecture:
+            if len(_KEPT) >= 8:
+                _KEPT.clear()
+            known = _KEPT[id(architecture)] = (architecture, {})
+        asked = (function, arguments, *named.items())
+        if asked not in known[1]:
+            known[1][asked] = function(architecture, *arguments, **named)
+        answer: T = known[1][asked]
+        return answer
+
+    return remembered
+
+
 def family(architecture: Architecture) -> str:
     """``model_type`` of the text model, without the suffix that marks it as the text part of a multimodal one."""
     name = architecture.field("text_model_type") or architecture.field("model_type") or ""
@@ -102,6 +132,8 @@ def first(architecture: Architecture, *names: str) -> Any:
 
 def whole(architecture: Architecture, *names: str, default: int = 0) -> int:
     value = first(architecture, *names)
+    if type(value) is int or value is None:  # nearly always, and an estimate asks some hundred times
+        return default if value is None else value
     return int(value) if isinstance(value, int | float) and not isinstance(value, bool) else default
 
 
@@ -231,20 +263,9 @@ def _is_moe(architecture: Architecture, index: int) -> bool:
     return not isinstance(frequency, int) or frequency <= 1 or index % frequency == 0
 
 
-_KNOWN: dict[int, tuple[Architecture, tuple[LayerKind, ...]]] = {}  # by identity, with the object held so that it stays unique
-
-
+@kept
 def layer_kinds(architecture: Architecture) -> tuple[LayerKind, ...]:
     """The kind of every layer, in order. Raises :class:`UnknownFact` for families that no formula here describes."""
-    known = _KNOWN.get(id(architecture))
-    if known is None or known[0] is not architecture:
-        if len(_KNOWN) >= 8:
-            _KNOWN.clear()
-        known = _KNOWN[id(architecture)] = (architecture, _layer_kinds(architecture))
-    return known[1]
-
-
-def _layer_kinds(architecture: Architecture) -> tuple[LayerKind, ...]:
     kind = family(architecture)
     if kind in UNDESCRIBED:
         raise UnknownFact("model.architecture", f"the layers of {kind} models ({architecture.id}) are not described here yet")
@@ -272,6 +293,7 @@ def _layer_kinds(architecture: Architecture) -> tuple[LayerKind, ...]:
     )
 
 
+@kept
 def kind_counts(architecture: Architecture) -> dict[LayerKind, int]:
     """How many layers of each kind, in order of first appearance."""
     counts: dict[LayerKind, int] = {}

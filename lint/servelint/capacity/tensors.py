@@ -110,6 +110,7 @@ def _ceil(value: int, over: int) -> int:
     return -(-value // over)
 
 
+@shape.kept
 def attention_dims(architecture: Architecture, mixer: str) -> tuple[int, int, int, int]:
     """Heads, KV heads, key and value width of an attention layer; some families differ between layer kinds."""
     key = shape.head_dim(architecture)
@@ -289,6 +290,7 @@ def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
     return parts
 
 
+@shape.kept
 def layer_parts(a: Architecture, kind: LayerKind, shards: Shards = WHOLE) -> tuple[Part, ...]:
     """The tensors of one layer on one rank. Raises :class:`UnknownFact` naming the field that is missing."""
     hidden, family = shape.hidden_size(a), shape.family(a)
@@ -354,6 +356,7 @@ def head_part(a: Architecture, engine: str = "generic", shards: Shards = WHOLE) 
     return Part("lm_head", padded_vocabulary(a, engine) / shards.tensor, shape.hidden_size(a), role="head")
 
 
+@shape.kept
 def draft_layer_parameters(a: Architecture) -> float:
     """Parameters of the multi-token-prediction modules a checkpoint carries, which only speculative decoding loads."""
     count = shape.whole(a, "num_nextn_predict_layers", "mtp_num_hidden_layers")

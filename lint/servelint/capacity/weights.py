@@ -49,6 +49,7 @@ class Weights(NamedTuple):
         return max(self.stages, key=lambda stage: stage.mid)
 
 
+@shape.kept
 def text_parameters(architecture: Architecture) -> float:
     """Parameters of the text model without MTP modules, of the whole checkpoint.
 
@@ -157,8 +158,6 @@ def _vision(a: Architecture, text: float, draft: float) -> Estimate | None:
 
 def _draft(pool: Pool, a: Architecture, rank: _Rank, shards: Shards, engine: str) -> Estimate | None:
     """Bytes of what speculative decoding loads, on the last stage; None without."""
-    if not speculates(pool):
-        return None
     from servelint.capacity.drafts import draft_of  # lazily: few pools speculate
 
     draft = draft_of(pool)
@@ -188,12 +187,14 @@ def _draft(pool: Pool, a: Architecture, rank: _Rank, shards: Shards, engine: str
     return Estimate(0.0, layer.mid + joined, 2 * layer.high + 2 * joined + 2 * hidden * 65536 * rank.plain)
 
 
-def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estimate], tuple[int, ...]]:
-    """Bytes of each stage from the tensors."""
+@shape.kept
+def _stages(
+    a: Architecture, layout: Layout, plain: float, quantization: Quantization | None, version: Version | None
+) -> tuple[tuple[Estimate, ...], tuple[int, ...]]:
+    """Bytes of each stage from the tensors, without what is speculated with, and its layers."""
     kinds = shape.layer_kinds(a)
-    plain = dtype_bytes(pool)
     engine = layout.engine
-    rank = _Rank(quantization_of(pool, a), plain, engine, version_of(pool))
+    rank = _Rank(quantization, plain, engine, version)
     shards = tensors.Shards.of(layout)
     # With SGLang's data-parallel attention each of its ranks has the whole table (``enable_tp=not is_dp_attention_enabled()``).
     whole = engine == "sglang" and layout.attention_data > 1
@@ -203,7 +204,7 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
     text = text_parameters(a)
     tied = known_vocabulary and _ties(a, text)
     vision = _vision(a, text, tensors.draft_layer_parameters(a))
-    tables = rotary_table_bytes(a, engine, plain).plus(latent_workspace_bytes(a, engine, version_of(pool)))
+    tables = rotary_table_bytes(a, engine, plain).plus(latent_workspace_bytes(a, engine, version))
     result: list[Estimate] = []
     start = 0
     for stage, count in enumerate(layers):
@@ -223,19 +224,31 @@ def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estima
             from servelint.capacity.vision import tower_on_a_rank
 
             own = own.plus(tower_on_a_rank(a, vision, layout.tensor, shape.hidden_size(a)).times(plain))
-        own = own.plus(shape.hidden_size(a) * plain if last else 0.0)
-        if last and (draft := _draft(pool, a, rank, shards, engine)) is not None:
-            if engine == "sglang" and tensors.draft_layer_parameters(a):
+        result.append(own.plus(shape.hidden_size(a) * plain if last else 0.0))
+    return tuple(result), layers
+
+
+def _described(pool: Pool, a: Architecture, layout: Layout) -> tuple[list[Estimate], tuple[int, ...]]:
+    """Bytes of each stage from the tensors, with what is speculated with on the last one, and its layers."""
+    shape.layer_kinds(a)  # without them nothing else of the pool matters
+    plain, quantization, version = dtype_bytes(pool), quantization_of(pool, a), version_of(pool)
+    described, layers = _stages(a, layout, plain, quantization, version)
+    stages = list(described)
+    if speculates(pool):
+        rank = _Rank(quantization, plain, layout.engine, version)
+        draft = _draft(pool, a, rank, tensors.Shards.of(layout), layout.engine)
+        if draft is not None:
+            if layout.engine == "sglang" and tensors.draft_layer_parameters(a):
                 # A module lets go of its own table and head after the pool is sized: 5.53 GiB of Qwen3.6-27B's, 0.8 the layer.
                 draft = draft._replace(mid=draft.high)
-            own = own.plus(draft)
-        if engine == "sglang":
-            from servelint.capacity.sglang_pool import beside_tensors  # lazily: only of SGLang's pools
+            stages[-1] = stages[-1].plus(draft)
+    if layout.engine == "sglang":
+        from servelint.capacity.sglang_pool import beside_tensors  # lazily: only of SGLang's pools
 
-            own = own.plus(beside_tensors(pool))
-        rest = _NAMED if a.by_name else _REST
-        result.append(Estimate(own.low * (1 - rest), own.mid, own.high * (1 + rest)))
-    return result, layers
+        beside = beside_tensors(pool)
+        stages = [own.plus(beside) for own in stages]
+    rest = _NAMED if a.by_name else _REST
+    return [Estimate(own.low * (1 - rest), own.mid, own.high * (1 + rest)) for own in stages], layers
 
 
 def _by_size(pool: Pool, parameters: float, layout: Layout, architecture: Architecture | None) -> list[Estimate]:

@@ -59,6 +59,8 @@ class Architecture(NamedTuple):
     def number(self, name: str, default: int) -> int:
         """The integer field, or ``default``: only where the absence of the field itself has that meaning."""
         value = self.field(name)
+        if value is None:
+            return default
         return default if isinstance(value, bool) or not isinstance(value, int | float) else int(value)
 
     @property

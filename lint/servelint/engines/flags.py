@@ -21,6 +21,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from enum import Enum
+from functools import cache
 
 from servelint.engines.versions import Version
 from servelint.records import NamedTuple
@@ -66,7 +67,9 @@ class Spelling(NamedTuple):
 class Flag:
     """One option of an engine. ``name`` is its canonical spelling; two flags of one table are equal if they are the same."""
 
-    __slots__ = ("_ever", "_fields", "_intervals", "_presences", "_scanned", "_values_of", "name", "spellings")
+    __slots__ = (
+        "_constraints", "_ever", "_fields", "_intervals", "_presences", "_scanned", "_values_of", "name", "spellings",
+    )  # fmt: skip
 
     def __init__(self, line: str, scanned: tuple[Version, ...]) -> None:
         fields = line.split("\t")
@@ -77,6 +80,7 @@ class Flag:
         self._ever: dict[int, tuple[str, ...]] = {}
         self._values_of: dict[tuple[int, Version | None], tuple[str, ...]] = {}
         self._presences: dict[tuple[Version, str], Presence] = {}
+        self._constraints: dict[str, float] | None = None
         spellings = []
         for part in self._fields[0].split(","):
             text, at, span = part.partition("@")
@@ -183,6 +187,11 @@ class Flag:
         return None
 
     @property
+    def was_removed(self) -> bool:
+        """Some release went without it after others had it."""
+        return any(interval.end is not None for interval in self.intervals)
+
+    @property
     def introduced(self) -> Version | None:
         """The first scanned release that has it; None if that is the oldest one scanned."""
         return self.intervals[0].start if self.intervals else None
@@ -222,6 +231,11 @@ class Flag:
         values = self.defaults_at(version)
         return values[0] if len(values) == 1 and values[0] != "?" else None
 
+    @property
+    def has_choices(self) -> bool:
+        """Some release has a list of the values it accepts."""
+        return bool(self._fields[5])
+
     def choices_at(self, version: Version | None) -> tuple[str, ...] | None:
         """The values it accepts in ``version`` (the newest release where unknown); None where any text goes or it is unknown."""
         return None if self._is_open(version) else _choices(self._values(5, version or self._newest))
@@ -241,8 +255,10 @@ class Flag:
     @property
     def constraints(self) -> dict[str, float]:
         """Bounds of a number by comparison: ``{"ge": 1.0}``."""
-        pairs = (part.split("=") for part in self._fields[8].split())
-        return {name: float(value) for name, value in pairs}
+        if self._constraints is None:
+            pairs = (part.split("=") for part in self._fields[8].split())
+            self._constraints = {name: float(value) for name, value in pairs}
+        return self._constraints
 
     @property
     def _newest(self) -> Version | None:
@@ -282,6 +298,7 @@ class Flag:
         return tuple(dict.fromkeys(found))
 
 
+@cache
 def _choices(values: tuple[str, ...]) -> tuple[str, ...] | None:
     """The choices of several epochs together; None where one of them accepts any text or is unknown."""
     if not all(values) or any(value in {"-", "?"} for value in values):
@@ -309,7 +326,7 @@ class FlagTable:
     ``clap``, ``click`` or ``environment``. ``scanned``: the releases, oldest first.
     """
 
-    __slots__ = ("_flags", "_index", "_lines", "_ordered", "engine", "parser", "scanned")
+    __slots__ = ("_flags", "_index", "_lines", "_names", "_ordered", "engine", "parser", "scanned")
 
     def __init__(self, text: str) -> None:
         lines = text.split("\n")
@@ -318,6 +335,7 @@ class FlagTable:
         self.scanned = tuple(map(Version.of, lines[3].partition("\t")[2].split()))
         self._lines = lines
         self._flags: dict[int, Flag] = {}
+        self._names: tuple[str, ...] = ()
         index: dict[str, int] = {}
         for number in range(len(lines) - 2, 3, -1):  # backwards, so that a canonical name wins over an alias
             names = lines[number].partition("\t")[0]
@@ -390,10 +408,13 @@ class FlagTable:
         """Holds the flags of ``other``."""
         self.engine, self.parser, self.scanned = other.engine, other.parser, other.scanned
         self._lines, self._index, self._ordered, self._flags = other._lines, other._index, [], {}
+        self._names = ()
 
     def names(self) -> tuple[str, ...]:
         """Every canonical name, in order."""
-        return tuple(line.partition("\t")[0].partition(",")[0] for line in self._lines[4:-1])
+        if not self._names:
+            self._names = tuple(line.partition("\t")[0].partition(",")[0] for line in self._lines[4:-1])
+        return self._names
 
 
 _TABLES: dict[str, FlagTable] = {}
