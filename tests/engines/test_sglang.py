@@ -37,7 +37,7 @@ def serving(*arguments: str, image: str = "lmsysorg/sglang:v0.5.9") -> str:
         ("lmsysorg/sglang:v0.5.0rc2-cu126", "0.5.0"),
         ("lmsysorg/sglang:v0.5.6.post1-cann8.3.rc1-910b", "0.5.6.post1"),
         ("nvcr.io/nvidia/ai-dynamo/sglang-runtime:1.0.1", "0.5.9"),
-        ("nvcr.io/nvidia/ai-dynamo/sglang-runtime:1.1.1-cuda13", "0.5.10"),
+        ("nvcr.io/nvidia/ai-dynamo/sglang-runtime:1.1.1-cuda13", "0.5.10.post1"),
     ],
 )
 def test_a_tag_that_says_the_version(reference: str, expected: str, image: Callable[[str], Fact[str]]) -> None:
@@ -51,6 +51,7 @@ def test_a_post_release_lies_between_the_releases_that_were_scanned() -> None:
     assert "glm45" not in (parser.choices_at(Version(0, 4, 9)) or ())
     assert "glm45" in (parser.choices_at(Version(0, 4, 9, 6)) or ()), "0.4.10 has it, and 0.4.9.post6 may"
     assert Version(0, 4, 9) < Version(0, 4, 9, 6) < Version(0, 4, 10)
+    assert Version.parse("0.4.9.post6+cu126", "sglang") == Version(0, 4, 9, 6), "whatever build it is"
     assert Version.parse("0.8.5.post1") == Version(0, 8, 5), "vLLM's mend builds"
 
 

@@ -56,7 +56,7 @@ def _pinned(image: str, engine: str) -> tuple[str, str] | None:
 def version_of(image: str, engine: str) -> Version | None:
     """The version of ``engine`` in the image; None where its tag is none of the releases."""
     found = _pinned(image, engine)
-    return Version.parse(found[1]) if found is not None else None
+    return Version.parse(found[1], engine) if found is not None else None
 
 
 def version(image: Fact[str], engine: str) -> Fact[Version] | None:

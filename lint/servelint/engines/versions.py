@@ -8,6 +8,13 @@ if TYPE_CHECKING:
     from typing import Self
 
 
+def _leading_digits(text: str) -> str:
+    end = 0
+    while end < len(text) and text[end].isascii() and text[end].isdigit():
+        end += 1
+    return text[:end]
+
+
 class Version(tuple[int, ...]):
     """A release, compared as numbers: major, minor, patch. Pre-release and build suffixes (``rc1``, ``+cu129``) are dropped.
 
@@ -36,11 +43,7 @@ class Version(tuple[int, ...]):
         """``0.19.1``, ``v0.19``, ``0.11.0rc2``; None where it is not a version of two or three numbers."""
         numbers: list[int] = []
         for part in text.strip().removeprefix("v").split("."):
-            digits = ""
-            for character in part:
-                if not character.isascii() or not character.isdigit():
-                    break
-                digits += character
+            digits = _leading_digits(part)
             if not digits:
                 break
             numbers.append(int(digits))
@@ -48,9 +51,8 @@ class Version(tuple[int, ...]):
                 break
         if len(numbers) < 2:
             return None
-        post = text.rpartition(".post")[2] if engine == "sglang" and ".post" in text else ""
-        number = int(post) if post.isascii() and post.isdecimal() and len(post) < 4 else 0
-        return cls(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0, number)
+        post = _leading_digits(text.partition(".post")[2]) if engine == "sglang" else ""
+        return cls(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0, int(post or 0))
 
     @classmethod
     def of(cls, text: str) -> Version:
