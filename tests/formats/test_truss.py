@@ -43,6 +43,19 @@ def test_accelerators_with_and_without_a_number(accelerator: str, gpus: int | No
     assert not found.replicas_min.is_known, "autoscaling settings are not in the file"
 
 
+def test_an_instance_type_counts_in_place_of_an_accelerator() -> None:
+    found = pool("resources: {accelerator: 'H100:8', instance_type: 'L4:4x16'}\n")
+    assert not found.gpus_per_node.is_known, "4 are its cores"
+    assert [each.name for each in found.accelerator.values] == ["L4"]
+
+
+@pytest.mark.parametrize(("count", "nodes"), [("2", 2), ("'2'", 2), ("null", 1), ("0", None)])
+def test_nodes_of_one_replica(count: str, nodes: int | None) -> None:
+    found = pool(f"resources: {{accelerator: 'H100:8', node_count: {count}}}\n").nodes
+    assert found.get(None) == nodes  # type: ignore[arg-type]
+    assert found.place is not None or count == "null", "it is marked where it stands"
+
+
 @pytest.mark.parametrize(
     ("keys", "path", "model"),
     [

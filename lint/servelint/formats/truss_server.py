@@ -36,7 +36,7 @@ def deployments(document: Document, root: MappingNode, command: ScalarNode, surr
     """The deployment of the configuration, where its server is an engine."""
     from servelint.engines import shell  # lazy: only recognised configurations are taken apart
 
-    wanted = _wanted(root.get("resources", "accelerator"))
+    wanted = _of_machine(root.get("resources", "instance_type")) or _wanted(root.get("resources", "accelerator"))
     gpus = wanted_accelerators.gpus(document, wanted, _WHAT)
     variables = _variables(document, root)
     image_node = root.get("base_image", "image")
@@ -52,7 +52,7 @@ def deployments(document: Document, root: MappingNode, command: ScalarNode, surr
     name = root.text_at("model_name") or os.path.basename(os.path.dirname(document.source.path)) or "truss"
     launch = launches.Launch(
         document, name, root, launches.label_of(root), image, reference, shell.programs_of_text(document, command, variables),
-        variables, gpus, wanted_accelerators.resource(wanted), None, facts,
+        variables, gpus, wanted_accelerators.resource(wanted), _nodes(document, root), facts,
     )  # fmt: skip
     pools = [_with_weights(document, root, pool) for pool in launches.pools(launch, surroundings.engines)]
     return [Deployment(name, "truss", document, tuple(pools))] if pools else []
@@ -65,6 +65,17 @@ def _wanted(node: Node | None) -> list[Wanted]:
     name, colon, number = node.text.strip().partition(":")
     count = 1 if not colon else int(number) if number.isdecimal() and len(number) < 10 else None
     return [Wanted(name, count, node, "" if count is not None else f"{node.text!r} ends in no number")]
+
+
+def _of_machine(node: Node | None) -> list[Wanted]:
+    """``L4:4x16``, beside which ``accelerator`` does not count: of the numbers none is known to be that of its GPUs."""
+    if not isinstance(node, ScalarNode) or node.is_null or ":" not in node.text:
+        return []
+    return [Wanted(node.text.partition(":")[0].strip(), None, node, f"the instance type {node.text} says it")]
+
+
+def _nodes(document: Document, root: MappingNode) -> Fact[int] | None:
+    return launches.whole(document, root.get("resources", "node_count"), launches.NODES, "resources.node_count", least=1)
 
 
 def _variables(document: Document, root: MappingNode) -> dict[str, Fact[str]]:
