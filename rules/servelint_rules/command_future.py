@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Form
-from servelint.engines.flags import Presence
+from servelint.engines.flag import Presence
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, flag_releases, rewording

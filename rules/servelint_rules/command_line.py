@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from servelint.engines.arguments import is_truth, stray_value
 from servelint.engines.command import TRUE, Form
-from servelint.engines.flags import Presence
+from servelint.engines.flag import Presence
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history, rewording
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
     from servelint.case import ContainerCase
     from servelint.engines.command import Argument, Command
-    from servelint.engines.flags import Flag
+    from servelint.engines.flag import Flag
     from servelint.engines.versions import Version
 
 # Options that collect what each of their occurrences says (action="append", vllm/entrypoints/openai/cli_args.py).

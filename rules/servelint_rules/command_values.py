@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from servelint.case import ContainerCase
     from servelint.engines.command import Argument, Command
-    from servelint.engines.flags import Flag
+    from servelint.engines.flag import Flag
     from servelint.engines.versions import Version
 
 # What vLLM's optional_type reads as Python's None (vllm/engine/arg_utils.py), for any option that may be left out.

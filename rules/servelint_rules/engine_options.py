@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from servelint.case import ContainerCase
     from servelint.deployment import Container, Pool
     from servelint.engines.command import Argument, Command
-    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.flag import Flag
+    from servelint.engines.flags import FlagTable
     from servelint.engines.likely_releases import LikelyRelease
     from servelint.engines.versions import Version
     from servelint.facts import Place

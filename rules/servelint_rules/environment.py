@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.engines.flags import Presence
+from servelint.engines.flag import Presence
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import flag_history
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from servelint.case import ContainerCase
-    from servelint.engines.flags import Flag
+    from servelint.engines.flag import Flag
     from servelint.engines.versions import Version
     from servelint.facts import Fact
 

@@ -9,7 +9,8 @@ from servelint_rules import rewording
 
 if TYPE_CHECKING:
     from servelint.engines.command import Argument, Command
-    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.flag import Flag
+    from servelint.engines.flags import FlagTable
     from servelint.engines.versions import Version
     from servelint.facts import Fact
 

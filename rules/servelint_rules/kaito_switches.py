@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from servelint.case import ContainerCase
     from servelint.engines.command import Argument
-    from servelint.engines.flags import Flag
+    from servelint.engines.flag import Flag
 
 # vLLM in the first KAITO that serves kaito.sh/v1beta1 (0.5), and in the newest one (0.12): requirements.txt of each.
 _RELEASES = (Version(0, 9, 0), Version(0, 25, 1))

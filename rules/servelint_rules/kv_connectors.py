@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.deployment import Role
-from servelint.engines.flags import Presence
+from servelint.engines.flag import Presence
 from servelint.facts import FactState
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import snippets

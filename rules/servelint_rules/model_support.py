@@ -74,7 +74,7 @@ def model_newer_than_engine(case: PoolCase) -> Iterator[Verdict]:
     if not isinstance(classes, list) or not classes:
         return
     # lazy: only images that say their version are compared
-    from servelint.engines.flags import Presence
+    from servelint.engines.flag import Presence
     from servelint.engines.model_registry import introduced, last_with, presence
 
     names = [str(name) for name in classes]
@@ -115,7 +115,7 @@ def _release(pool: Pool) -> Release:
 def _may_fall_back(engine: str, architecture: Architecture, version: Version) -> bool:
     """Whether the release may run a model of this kind through Transformers. Layers other than attention it never does."""
     from servelint.capacity import shape
-    from servelint.engines.flags import Presence
+    from servelint.engines.flag import Presence
     from servelint.engines.model_registry import presence
     from servelint.facts import UnknownFact
 

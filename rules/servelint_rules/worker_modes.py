@@ -153,7 +153,8 @@ def _option(command: Command, declared: str) -> str:
     """The option by which this runtime is told; that of vLLM has changed (0.6.1 to 1.6.1 have both)."""
     if command.engine != "vllm" or declared == "decode":
         return f"{_MODE} {declared}" if command.engine != "vllm" else "no prefill option"
-    from servelint.engines.flags import Presence, flag_table  # lazy: only findings name the option
+    from servelint.engines.flag import Presence
+    from servelint.engines.flags import flag_table  # lazy: only findings name the option
     from servelint.engines.versions import Version
 
     tag = command.image.rpartition(":")[2]

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from servelint.engines import dynamo
-from servelint.engines.flags import Presence, flag_table
+from servelint.engines.flag import Presence
+from servelint.engines.flags import flag_table
 from servelint.engines.sglang import Sglang
 from servelint.engines.tgi import Tgi
 from servelint.engines.trtllm import Trtllm

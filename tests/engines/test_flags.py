@@ -5,7 +5,8 @@ import time
 import pytest
 from hypothesis import given, strategies as st
 
-from servelint.engines.flags import FlagTable, Presence, environment_table, flag_table
+from servelint.engines.flag import Presence
+from servelint.engines.flags import FlagTable, environment_table, flag_table
 from servelint.engines.versions import Version
 
 VLLM = flag_table("vllm")

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from servelint.engines import model_registry
-from servelint.engines.flags import Presence
+from servelint.engines.flag import Presence
 from servelint.engines.versions import Version
 
 ROOT = Path(__file__).parents[2]

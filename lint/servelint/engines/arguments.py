@@ -25,7 +25,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from servelint.engines.command import Word
-    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.flag import Flag
+    from servelint.engines.flags import FlagTable
     from servelint.engines.versions import Version
 
 _JAMMED_POSITIONAL = r"\S+\s+--[A-Za-z]"
@@ -166,7 +167,7 @@ class _Parser:
 
     def _optimization(self, text: str) -> tuple[Flag | None, str, str, str | None, bool] | None:
         """``-O3``, ``-O=3``, ``-O 3``, ``-O.key``: which flag they set changed with the releases."""
-        from servelint.engines.flags import Presence
+        from servelint.engines.flag import Presence
 
         level, config = self._table.flag("--optimization-level"), self._table.flag("--compilation-config")
         if level is None or config is None:

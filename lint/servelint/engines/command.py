@@ -11,7 +11,8 @@ from servelint.records import NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from servelint.engines.flags import Flag, FlagTable
+    from servelint.engines.flag import Flag
+    from servelint.engines.flags import FlagTable
     from servelint.source.nodes import Document, Node, ScalarNode
     from servelint.source.text import Span
 

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from servelint.engines.flags import Flag, FlagTable, flag_table
+from typing import TYPE_CHECKING
+
+from servelint.engines.flags import FlagTable, flag_table
+
+if TYPE_CHECKING:
+    from servelint.engines.flag import Flag
 
 _TABLES: dict[str, WorkerTable] = {}
 

@@ -15,10 +15,8 @@ agree, and nothing is known beyond the newest. One record is found by a search o
 
 from __future__ import annotations
 
-from bisect import bisect_left
-
-from servelint.engines.flags import Presence
-from servelint.engines.versions import Version
+from servelint.engines.flag import Presence
+from servelint.engines.versions import Version, around
 
 ENGINES = ("vllm", "sglang")
 _TABLES: dict[str, _Table] = {}
@@ -54,14 +52,6 @@ def _table(name: str) -> _Table:
     return found
 
 
-def _around(scanned: tuple[Version, ...], version: Version) -> tuple[Version, ...]:
-    """The scanned release that ``version`` is, or the two it lies between; none outside what was scanned."""
-    if not scanned or version < scanned[0] or version > scanned[-1]:
-        return ()
-    position = bisect_left(scanned, version)
-    return (version,) if scanned[position] == version else (scanned[position - 1], scanned[position])
-
-
 def _within(intervals: str, release: Version) -> bool:
     for part in intervals.split():
         start, _, end = part.partition("..")
@@ -85,10 +75,10 @@ def presence(engine: str, architecture: str, version: Version) -> Presence:
     """Whether the registry of ``version`` has the model class; uncertain outside what was scanned."""
     table = _table(f"{engine}.models")
     fields = table.fields(architecture)
-    around = _around(table.scanned, version)
-    if not around:
+    releases = around(table.scanned, version)
+    if not releases:
         return Presence.UNCERTAIN
-    states = {fields is not None and _within(fields[1], release) for release in around}
+    states = {fields is not None and _within(fields[1], release) for release in releases}
     if len(states) > 1:
         return Presence.UNCERTAIN
     return Presence.PRESENT if states.pop() else Presence.ABSENT
@@ -124,7 +114,7 @@ def pipelines(engine: str, architecture: str, version: Version | None) -> bool |
     if version is None:
         values = {part.partition(":")[2] for part in fields[2].split()} - {"?"}
     else:
-        values = {_in_history(fields[2], release) for release in _around(table.releases("pipelines"), version)}
+        values = {_in_history(fields[2], release) for release in around(table.releases("pipelines"), version)}
     if len(values) != 1 or "?" in values:
         return None
     return values.pop() == "+"
@@ -144,8 +134,8 @@ def least_capability(method: str, version: Version | None) -> tuple[int, int] | 
         values = [part.partition(":")[2] for part in fields[1].split()]
         values = [value for value in values if value != "?"]
     else:
-        around = _around(table.scanned, version) or (table.scanned[-1],) * (version > table.scanned[-1])
-        values = [_in_history(fields[1], release) for release in around]
+        releases = around(table.scanned, version) or (table.scanned[-1],) * (version > table.scanned[-1])
+        values = [_in_history(fields[1], release) for release in releases]
     if not values or "?" in values:
         return None
     least = min(map(int, values))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Self
 
 
@@ -65,6 +67,14 @@ class Version(tuple[int, ...]):
 
     def __repr__(self) -> str:
         return f"Version({self})"
+
+
+def around(scanned: Sequence[Version], version: Version) -> tuple[Version, ...]:
+    """The scanned release that ``version`` is, or the two it lies between; none outside what was scanned, oldest first."""
+    if not scanned or version < scanned[0] or version > scanned[-1]:
+        return ()
+    position = bisect_left(scanned, version)
+    return (version,) if scanned[position] == version else (scanned[position - 1], scanned[position])
 
 
 VLLM_V1 = Version(0, 8, 0)
