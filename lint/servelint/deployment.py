@@ -6,6 +6,7 @@ and the catalogue. Nothing here computes.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,7 @@ from servelint.facts import Fact, FactState, Place
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator
 
     from servelint.catalogue.accelerators import Accelerator
     from servelint.catalogue.architecture import Architecture
@@ -44,6 +45,31 @@ class Pod(NamedTuple):
     partial: bool = False
 
 
+class Environment(Mapping[str, Fact[str]]):
+    """Variables by name. ``listed``: those that the manifest names, which iteration gives. ``open_reason``: why further ones may
+    exist ("" if none do); a name that is not listed is then an unknown fact, not an absent one."""
+
+    __slots__ = ("listed", "open_reason")
+
+    def __init__(self, listed: Mapping[str, Fact[str]], open_reason: str = "") -> None:
+        self.listed = listed
+        self.open_reason = open_reason
+
+    def __getitem__(self, name: str) -> Fact[str]:
+        fact = self.listed.get(name)
+        if fact is not None:
+            return fact
+        if self.open_reason:
+            return Fact.unknown(f"env.{name}", self.open_reason)
+        raise KeyError(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.listed)
+
+    def __len__(self) -> int:
+        return len(self.listed)
+
+
 class Container(NamedTuple):
     """One container that runs (or may run) an engine. ``command`` is what the engine will parse, where it was found."""
 
@@ -54,7 +80,7 @@ class Container(NamedTuple):
     image: Fact[str]
     pod: Pod | None = None
     command: Command | None = None
-    environment: Mapping[str, Fact[str]] = {}
+    environment: Environment = Environment({})
 
     @property
     def place(self) -> Place:
@@ -63,13 +89,11 @@ class Container(NamedTuple):
     @property
     def open_environment(self) -> str:
         """Why further variables may exist than those that are listed; "" if none do."""
-        reason: str = getattr(self.environment, "open_reason", "")
-        return reason
+        return self.environment.open_reason
 
     def variable(self, name: str) -> Fact[str] | None:
         """The variable as the manifest lists it; None also for one that at most may come from elsewhere."""
-        listed: Mapping[str, Fact[str]] = getattr(self.environment, "listed", self.environment)
-        return listed.get(name)
+        return self.environment.listed.get(name)
 
 
 class Pool(NamedTuple):

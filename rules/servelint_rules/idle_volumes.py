@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 _OF_PRESETS = frozenset(("dshm", "home", "model-cache", "tls-certs", "tmp-dir"))
 # Volumes that a webhook mounts into containers of its own (GKE's bucket driver).
 _MOUNTED_ELSEWHERE = ("gke-gcsfuse-",)
+# Variables that put the hub's cache elsewhere.
+_HOMES = frozenset(("HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HOME", "TRANSFORMERS_CACHE"))
 _CACHES = ("data", "model", "cache", "huggingface", "hf", "weights")
 
 
@@ -159,8 +161,7 @@ def _fetches_to_home(container: Container, model: str) -> bool:
     command = container.command
     if command is None or not command.complete or not _home_of(container) or model.count("/") != 1 or model.startswith("/"):
         return False
-    listed = set(container.environment)
-    if listed & {"HF_HOME", "HF_HUB_CACHE", "HUGGINGFACE_HUB_CACHE", "XDG_CACHE_HOME", "HOME", "TRANSFORMERS_CACHE"}:
+    if not _HOMES.isdisjoint(container.environment):
         return False
     if container.open_environment or container.node.get("securityContext", "runAsUser") is not None:
         return False

@@ -179,7 +179,7 @@ def interface_unset(case: PoolCase) -> Iterator[Verdict]:
     if not host and not further:
         return
     texts = " ".join(pods.texts(container.node.get("command"))) + " ".join(pods.texts(container.node.get("args")))
-    listed = set(container.environment)
+    listed = container.environment.listed
     if container.open_environment or any(name in listed or name in texts for name in _INTERFACES):
         return
     place = pods.key_place(pod.document, pod.node.get("spec"), "hostNetwork") if host else None

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from servelint.deployment import Environment
 from servelint.facts import FactState
-from servelint.formats.environment import Environment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from servelint.deployment import Pool
     from servelint.engines.base import Engine
     from servelint.engines.command import Argument, Command
-    from servelint.facts import Fact
 
 _PLACEMENT = ("accelerator", "gpus_per_node", "nodes", "replicas_min", "replicas_max", "version", "model")
 
@@ -44,10 +43,9 @@ def completed(pool: Pool, base: Pool, engines: Sequence[Engine], *, appended: bo
     return pool.with_facts(facts)
 
 
-def _both(ours: Mapping[str, Fact[str]], theirs: Mapping[str, Fact[str]]) -> Environment:
+def _both(ours: Environment, theirs: Environment) -> Environment:
     """The variables of both; those of the object that refers win."""
-    reasons = [each.open_reason for each in (ours, theirs) if isinstance(each, Environment) and each.open_reason]
-    return Environment({**theirs, **ours}, reasons[0] if reasons else "")
+    return Environment({**theirs.listed, **ours.listed}, ours.open_reason or theirs.open_reason)
 
 
 def _behind(command: Command, base: Command) -> Command:

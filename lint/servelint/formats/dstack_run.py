@@ -6,7 +6,7 @@ import os.path
 import re
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Deployment
+from servelint.deployment import Deployment, Environment
 from servelint.engines.command import Program
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, installed_version, launches, wanted_accelerators
@@ -138,7 +138,7 @@ def _replicas(document: Document, group: _Group, is_task: bool) -> tuple[Fact[in
     return facts[0], facts[1]
 
 
-def _variables(document: Document, group: _Group, gpus: Fact[int], nodes: Fact[int]) -> dict[str, Fact[str]]:
+def _variables(document: Document, group: _Group, gpus: Fact[int], nodes: Fact[int]) -> Environment:
     """dstack's own variables, and those of ``env``: a mapping, or a list of ``NAME=VALUE`` and names passed through."""
     found: dict[str, Fact[str]] = {name: Fact.unknown(f"env.{name}", reason) for name, reason in _PER_NODE.items()}
     found["DSTACK_NODES_NUM"] = nodes.map(str)._replace(name="env.DSTACK_NODES_NUM")
@@ -155,7 +155,7 @@ def _variables(document: Document, group: _Group, gpus: Fact[int], nodes: Fact[i
             if isinstance(item, ScalarNode):
                 name, equals, text = item.text.partition("=")
                 found[name] = _variable(document, name, text if equals else None, item)
-    return found
+    return Environment(found)
 
 
 def _derived(text: str) -> Origin:

@@ -2,41 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from servelint.deployment import Environment
 from servelint.facts import Fact, Origin, OriginKind, Place, UnknownFact
 from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
-
-
-class Environment(Mapping[str, Fact[str]]):
-    """Variables by name. ``listed``: those that the manifest names, which iteration gives. ``open_reason``: why further ones may
-    exist ("" if none do); a name that is not listed is then an unknown fact, not an absent one."""
-
-    __slots__ = ("listed", "open_reason")
-
-    def __init__(self, listed: dict[str, Fact[str]], open_reason: str = "") -> None:
-        self.listed = listed
-        self.open_reason = open_reason
-
-    def __getitem__(self, name: str) -> Fact[str]:
-        fact = self.listed.get(name)
-        if fact is not None:
-            return fact
-        if self.open_reason:
-            return Fact.unknown(f"env.{name}", self.open_reason)
-        raise KeyError(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self.listed)
-
-    def __len__(self) -> int:
-        return len(self.listed)
 
 
 def environment(

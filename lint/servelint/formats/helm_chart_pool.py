@@ -8,10 +8,11 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, Any
 
+from servelint.deployment import Environment
 from servelint.engines.command import Program
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, launches, own_programs, podspec, scheduling, value_words
-from servelint.formats.environment import Environment, environment
+from servelint.formats.environment import environment
 from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, WORKLOADS, flag_of, kebab
 from servelint.formats.helm_chart_server import (
     NIM,

@@ -123,7 +123,7 @@ def _preset(server: _Server, surroundings: Surroundings) -> Pool:
         engine = Fact.known("engine.name", "vllm", engine.origin or Origin(OriginKind.DERIVED, "KAITO", place))
     else:
         command = None
-    container = Container(server.name, document, server.inference, engine.get(""), image, None, command, {})
+    container = Container(server.name, document, server.inference, engine.get(""), image, None, command)
     resource, gpus = _gpus(server)
     preset = server.inference.get("preset", "name")
     facts: dict[str, Any] = {"gpus_per_node": gpus}

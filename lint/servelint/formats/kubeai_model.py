@@ -10,11 +10,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Deployment
+from servelint.deployment import Deployment, Environment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, custom_resources, launches, model_uris, podspec, value_words
 from servelint.formats.containers import IMAGE
-from servelint.formats.environment import Environment
 from servelint.formats.launches import GPUS, Launch
 from servelint.source.nodes import ScalarNode
 

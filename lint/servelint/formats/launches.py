@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Container, Pool
+from servelint.deployment import Container, Environment, Pool
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import podspec, roles
 from servelint.records import NamedTuple
@@ -36,7 +36,7 @@ class Launch(NamedTuple):
     image: Fact[str]
     reference: str
     programs: Sequence[Program]
-    variables: Mapping[str, Fact[str]]
+    variables: Environment
     gpus: Fact[int]
     resource: str = ""
     nodes: Fact[int] | None = None

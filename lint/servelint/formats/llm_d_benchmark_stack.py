@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Container, Deployment, Pool, Role
+from servelint.deployment import Container, Deployment, Environment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, launches, podspec
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
@@ -153,7 +153,7 @@ def _image(stack: _Stack, section: str) -> tuple[Fact[str], str]:
     return Fact.known(containers.IMAGE, text, Origin(OriginKind.FILE, "image", Place.of(stack.document, place))), text
 
 
-def _variables(stack: _Stack, section: str) -> dict[str, Fact[str]]:
+def _variables(stack: _Stack, section: str) -> Environment:
     """The container's environment: what the templates put there, then the section's own variables."""
     found: dict[str, Fact[str]] = {}
     for name in _OTHERS:
@@ -167,7 +167,7 @@ def _variables(stack: _Stack, section: str) -> dict[str, Fact[str]]:
         own = item.text_at("name")
         if own:
             found[own] = _variable(stack, own, item.get("value"))
-    return found
+    return Environment(found)
 
 
 def _variable(stack: _Stack, name: str, node: Node | None) -> Fact[str]:

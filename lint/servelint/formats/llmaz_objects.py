@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Deployment
+from servelint.deployment import Deployment, Environment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import (
     controller_words,
@@ -27,7 +27,6 @@ from servelint.formats import (
 )
 from servelint.formats.bare_podspecs import named_container
 from servelint.formats.containers import IMAGE
-from servelint.formats.environment import Environment
 from servelint.formats.launches import Launch
 from servelint.formats.leaderworkerset import injected
 from servelint.formats.node_terms import with_terms

@@ -26,6 +26,7 @@ from servelint.source.nodes import MappingNode, ScalarNode
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+    from servelint.deployment import Environment
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
@@ -132,11 +133,11 @@ class _Service(NamedTuple):
         facts = {name: fact for name, fact in facts.items() if name in known or not getattr(pool, name).is_known}
         return without_defaults(pool.with_facts(facts), _CHOSEN, _REMEDY)
 
-    def _degrees(self, variables: Mapping[str, Fact[str]]) -> dict[str, Fact[int]]:
+    def _degrees(self, variables: Environment) -> dict[str, Fact[int]]:
         """Degrees and lengths by the container's environment, ``multiNode`` and the cache, in this order."""
         found: dict[str, Fact[int]] = {}
         for field, variable, name in _NUMBERS:
-            if variable in set(variables):
+            if variable in variables.listed:
                 found[field] = _number(variables[variable], name, variable)
         for field, key in (("tensor", "tensor"), ("pipeline", "pipeline")):
             fact = self._group(f"parallelism.{field}", "parallelism", key)
@@ -158,8 +159,8 @@ class _Service(NamedTuple):
         what = "multiNode." + ".".join(path)
         return launches.whole(self.document, self.node.get("multiNode", *path), name, what, least=1)
 
-    def _model(self, image: Fact[str], variables: Mapping[str, Fact[str]]) -> Fact[str]:
-        if "NIM_MODEL_NAME" in set(variables):
+    def _model(self, image: Fact[str], variables: Environment) -> Fact[str]:
+        if "NIM_MODEL_NAME" in variables.listed:
             return variable_model(variables["NIM_MODEL_NAME"])
         cached = cached_model(self.cache.document, self.cache.node) if self.cache is not None else None
         return cached if cached is not None and cached.is_known else image_model(image)

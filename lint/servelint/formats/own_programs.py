@@ -21,6 +21,7 @@ from servelint.source.nodes import ScalarNode
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from servelint.deployment import Environment
     from servelint.engines.base import Engine
     from servelint.source.nodes import Node
 
@@ -86,10 +87,9 @@ def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
     return without_defaults(pool.with_facts(facts), REASON)
 
 
-def model_variable(variables: Mapping[str, Fact[str]]) -> str:
+def model_variable(variables: Environment) -> str:
     """The variable that is listed and tells the model; "" where none is."""
-    listed = set(variables)
-    return next((name for name in MODELS if name in listed), "")
+    return next((name for name in MODELS if name in variables.listed), "")
 
 
 def model(variables: Mapping[str, Fact[str]], name: str) -> Fact[str]:

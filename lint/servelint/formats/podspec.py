@@ -20,6 +20,7 @@ from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from servelint.deployment import Environment
     from servelint.engines.base import Engine
     from servelint.engines.command import Command, Program
     from servelint.formats.base import Surroundings
@@ -194,7 +195,7 @@ def _words(container: Node) -> str:
     return "\n".join(item.text for item in items if isinstance(item, ScalarNode)).lower()
 
 
-def _pool(pod: Pod, node: Node, process: Process, variables: Mapping[str, Fact[str]]) -> Pool:
+def _pool(pod: Pod, node: Node, process: Process, variables: Environment) -> Pool:
     document, engine, command = pod.document, process.engine, process.command
     image = containers.image(document, node, partial=pod.partial)
     name = node.text_at("name") or engine.name
@@ -250,11 +251,11 @@ def _without_defaults(pool: Pool) -> Pool:
     return pool._replace(**unknown)
 
 
-def joins_ray(process: Process, variables: Mapping[str, Fact[str]]) -> str:
+def joins_ray(process: Process, variables: Environment) -> str:
     """Why the engine's group may span pods that this template does not count; "" if nothing says so."""
     backend = process.command.last("--distributed-executor-backend")
     by_ray = backend is not None and backend.value == "ray"
-    if "RAY_ADDRESS" in set(variables) or (by_ray and "RAY_ADDRESS" in variables):  # the latter: envFrom may set it
+    if "RAY_ADDRESS" in variables.listed or (by_ray and "RAY_ADDRESS" in variables):  # the latter: envFrom may set it
         return "RAY_ADDRESS lets the engine use the GPUs of a Ray cluster whose size is not stated here"
     for program in process.programs:
         texts = [word.text for word in program.words[:3]]

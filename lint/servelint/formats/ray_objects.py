@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.deployment import Deployment
+from servelint.deployment import Deployment, Environment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, launches, objects, ray_cluster, ray_serve
 from servelint.formats.environment import environment
@@ -83,7 +83,8 @@ def _job(document: Document, item: Node, surroundings: Surroundings) -> list[Poo
     owner, cluster = _cluster(document, item, surroundings)
     members = ray_cluster.groups(owner, cluster)
     head = next((group for group in members if group.head), None)
-    variables = environment(owner, head.container, _runtime(document, item)) if head is not None else _runtime(document, item)
+    runtime = _runtime(document, item)
+    variables = environment(owner, head.container, runtime) if head is not None else Environment(runtime)
     programs = shell.programs_of_text(document, entrypoint, variables)
     image = containers.image(owner, head.container) if head is not None else Fact.unknown("engine.image", ray_cluster.ABSENT)
     unsized: Fact[int] = Fact.unknown("gpus.per_node", ray_cluster.ABSENT)

@@ -6,7 +6,7 @@ import math
 import os.path
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Deployment
+from servelint.deployment import Deployment, Environment
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, installed_version, launches, wanted_accelerators
 from servelint.formats.needles import names_an_engine
@@ -68,7 +68,7 @@ def _installed(pool: Pool, programs: Any) -> Pool:
     return pool if version is None else pool._replace(version=version)
 
 
-def _variables(document: Document, root: MappingNode, gpus: Fact[int], nodes: Fact[int]) -> dict[str, Fact[str]]:
+def _variables(document: Document, root: MappingNode, gpus: Fact[int], nodes: Fact[int]) -> Environment:
     """The environment of ``run``: SkyPilot's own variables, and those that the task lists."""
     found: dict[str, Fact[str]] = {name: Fact.unknown(f"env.{name}", reason) for name, reason in _PER_NODE.items()}
     found["SKYPILOT_NUM_NODES"] = nodes.map(str)._replace(name="env.SKYPILOT_NUM_NODES")
@@ -89,7 +89,7 @@ def _variables(document: Document, root: MappingNode, gpus: Fact[int], nodes: Fa
                 found[name] = Fact.unknown(
                     label, "it is given when the task is launched", f"write a default: {name}: VALUE", origin
                 )
-    return found
+    return Environment(found)
 
 
 def _image(document: Document, resources: Node | None) -> tuple[Fact[str], str]:

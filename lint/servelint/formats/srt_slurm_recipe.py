@@ -72,7 +72,7 @@ def _pool(document: Document, root: MappingNode, engine: Engine, role: _Role, ma
     facts.update(_lengths(document, root))
     entry = root.entry("backend")
     place = Place.of(document, _key(root, "backend", CONFIGS[engine.name], role.settings) or (entry[0] if entry else root))
-    container = Container(role.settings, document, mapping, engine.name, image, None, started, {})
+    container = Container(role.settings, document, mapping, engine.name, image, None, started)
     return Pool(
         name=role.settings,
         place=place,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os.path
 from typing import TYPE_CHECKING, Any
 
-from servelint.deployment import Deployment
+from servelint.deployment import Deployment, Environment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, launches, wanted_accelerators
 from servelint.formats.wanted_accelerators import Wanted
@@ -78,13 +78,13 @@ def _nodes(document: Document, root: MappingNode) -> Fact[int] | None:
     return launches.whole(document, root.get("resources", "node_count"), launches.NODES, "resources.node_count", least=1)
 
 
-def _variables(document: Document, root: MappingNode) -> dict[str, Fact[str]]:
+def _variables(document: Document, root: MappingNode) -> Environment:
     found: dict[str, Fact[str]] = {}
     for name, _, value in root.entries_at("environment_variables"):
         label = f"env.{name}"
         if isinstance(value, ScalarNode) and not value.is_null:
             found[name] = Fact.known(label, value.text, Origin(OriginKind.FILE, label, Place.of(document, value)))
-    return found
+    return Environment(found)
 
 
 def _with_weights(document: Document, root: MappingNode, pool: Pool) -> Pool:

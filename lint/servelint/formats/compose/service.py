@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.deployment import Environment
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats.compose.interpolation import interpolate
-from servelint.formats.environment import Environment
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:

@@ -98,7 +98,7 @@ def pool(engine: Engine, started: Command, physical: Document, name: str) -> Poo
         name=name,
         place=place,
         role=_role(started, physical, name),
-        containers=(Container(name, physical, node, engine.name, image, None, started, {}),),
+        containers=(Container(name, physical, node, engine.name, image, None, started),),
         engine=Fact.known("engine.name", engine.name, Origin(OriginKind.DERIVED, "whose options the keys are", place)),
         version=engine.version(image),
         gpus_per_node=Fact.unknown(launches.GPUS, where),
