@@ -22,7 +22,7 @@ _PLAIN = ("kubernetes", "leaderworkerset")
 # Formats whose reading joins all pods and processes of a replica, and knows what their operator adds.
 _JOINED = (
     "aibrix", "compose", "dstack", "dynamo", "helm-values", "kaito", "kserve", "kthena", "kubeai", "llm-d-benchmark", "llmaz",
-    "ome", "ray", "rbg", "skypilot", "srt-slurm", "vllm-runtime",
+    "ome", "ray", "rbg", "skypilot", "srt-slurm", "truss", "vllm-runtime",
 )  # fmt: skip
 # They come by whole machines, so a machine that is larger than its replica is no choice of the manifest.
 _WHOLE_MACHINES = ("kaito", "srt-slurm")

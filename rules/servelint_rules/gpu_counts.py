@@ -27,7 +27,7 @@ DEGREE_FLAGS = (
 
 
 # Job files whose command runs on every host: without options that join the hosts, each has an engine of its own.
-_RUN_ON_EACH_HOST = ("skypilot", "dstack")
+_RUN_ON_EACH_HOST = ("skypilot", "dstack", "truss")
 _JOINING = ("--nnodes", "--node-rank", "--dist-init-addr", "--distributed-executor-backend", "--data-parallel-address")
 
 
