@@ -1,4 +1,4 @@
-"""An organization's rules, from a file and from an installed package, as docs/writing-rules.md shows them."""
+"""An organization's rules and formats, from a file and from an installed package, as docs/writing-{rules,formats}.md show them."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from servelint.cli.main import main
 ROOT = Path(__file__).parent.parent.parent
 GUIDE = (ROOT / "docs" / "writing-rules.md").read_text(encoding="utf-8")
 RULE, TEST = re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)
+FORMAT = re.findall(r"```python\n(.*?)```", (ROOT / "docs" / "writing-formats.md").read_text(encoding="utf-8"), re.DOTALL)[0]
 ENTRY_POINT = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)[0]
 TWO_HOSTS = (ROOT / "tests" / "data" / "two_hosts.yaml").read_text(encoding="utf-8")
 
@@ -70,6 +71,33 @@ def test_a_rule_from_an_installed_package() -> None:
     )
     assert (done.returncode, done.stderr) == (1, "")
     assert "warning[ORG001]" in done.stdout
+
+
+MODEL_SERVER = """
+apiVersion: {group}/v1
+kind: ModelServer
+metadata: {{name: chat}}
+spec:
+  copies: 3
+  template:
+    spec:
+      containers:
+        - name: vllm
+          image: vllm/vllm-openai:v0.19.1
+          args: [--model=Qwen/Qwen3-32B, --tensor-parallel-size=3]
+          resources: {{limits: {{nvidia.com/gpu: 3}}}}
+"""
+
+
+def test_a_format_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("formats.py").write_text(FORMAT, encoding="utf-8")
+    Path("chat.yaml").write_text(MODEL_SERVER.format(group="ml.example.org"), encoding="utf-8")
+    Path("other.yaml").write_text(MODEL_SERVER.format(group="other.example.org"), encoding="utf-8")
+    assert main(["chat.yaml", "other.yaml", "--plugin", "formats.py", "--select", "PAR202"]) == 1
+    shown = capsys.readouterr().out
+    assert "error[PAR202]" in shown, "the built-in rules hold for it"
+    assert "chat.yaml:12:" in shown
+    assert "2 files, 1 deployment" in shown
 
 
 @pytest.mark.parametrize(
