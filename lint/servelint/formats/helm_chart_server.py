@@ -38,25 +38,10 @@ _MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
 # What a server has, and is none itself.
 _PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity"))
 # Images that are named for an engine they do not run.
-_NO_ENGINES = frozenset(
-    (
-        "router",
-        "gateway",
-        "bench",
-        "exporter",
-        "client",
-        "frontend",
-        "proxy",
-        "operator",
-        "sidecar",
-        "webui",
-        "benchmark",
-        "tokenizer",
-        "render",
-        "renderer",
-        "downloader",
-    )
-)
+_NO_ENGINES = frozenset((
+    "router", "gateway", "bench", "exporter", "client", "frontend", "proxy", "operator", "sidecar", "webui", "benchmark",
+    "tokenizer", "render", "renderer", "downloader",
+))  # fmt: skip
 # NIMs that generate no text.
 _OTHER_NIMS = ("embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "detection", "guard")
 
