@@ -14,6 +14,13 @@ def test_needles_are_found_wherever_the_text_has_them(text: str, some: set[str],
         assert Needles(needles).found_in(words) == {needle for needle in needles if needle in text}
 
 
+def test_a_large_text_is_not_taken_apart() -> None:
+    text = "vllm serve 1\n" * (1 << 17)
+    words = Words(text)
+    assert words.runs is text
+    assert Needles(["vllm", "serve 1", "sglang"]).found_in(words) == {"vllm", "serve 1"}
+
+
 def test_a_text_is_searched_once_for_the_same_needles() -> None:
     words, needles = Words("kind: deployment"), Needles(["deployment", "service"])
     assert needles.found_in(words) is needles.found_in(words)

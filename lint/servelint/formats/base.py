@@ -36,8 +36,9 @@ class Surroundings(Protocol):
 class Format(Protocol):
     """One manifest format.
 
-    ``needles``: sets of lower-case byte strings; the format is asked about a file if, for one of the sets, all its needles
-    occur in the lower-cased bytes of the file. ``servelint.formats.needles.ENGINE`` in a set stands for any engine's needle.
+    ``needles``: sets of lower-case byte strings (UTF-8); the format is asked about a file if, for one of the sets, all its
+    needles occur in the lower-cased text of the file. ``servelint.formats.needles.ENGINE`` in a set stands for any engine's
+    needle.
     """
 
     @property

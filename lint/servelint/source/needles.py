@@ -9,11 +9,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 _RUN = re.compile("[a-z0-9_-]+")
+_LARGE = 1 << 20  # characters: few manifests have as many, and taking a data file of 80 MB apart takes ten times its size
 
 
 class Words:
     """A lower-cased text to look for needles in. ``runs``: its different runs of letters, digits, "_" and "-", by lines: a
-    manifest repeats itself, and they are a third of it."""
+    manifest repeats itself, and they are a third of it. Of a large text it is the text itself."""
 
     __slots__ = ("_runs", "found", "text")
 
@@ -25,12 +26,15 @@ class Words:
     @property
     def runs(self) -> str:
         if not self._runs:
-            self._runs = "\n".join(set(_RUN.findall(self.text)))
+            self._runs = "\n".join(set(_RUN.findall(self.text))) if len(self.text) < _LARGE else self.text
         return self._runs
 
 
 class Needles:
-    """Lower-case words that are looked for together, each anywhere, inside of a longer word, too."""
+    """Lower-case words that are looked for together, each anywhere, inside of a longer word, too.
+
+    Those of letters, digits, "_" and "-" alone are looked for in the runs: where one occurs, it is within one run.
+    """
 
     def __init__(self, words: Iterable[str]) -> None:
         every = set(words)
