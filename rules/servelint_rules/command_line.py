@@ -296,7 +296,7 @@ def duplicate_flag(case: ContainerCase) -> Iterator[Verdict]:
     --tensor-parallel-size 4`). Options that collect what each occurrence says, keys set one by one
     (`--compilation-config.level`), a command line that overrides a configuration file, and an object that overrides what its
     runtime gives are left out. TGI reads a variable for each of its options, too: one that says otherwise than the command
-    line counts as a second occurrence.
+    line counts as a second occurrence (but `HOSTNAME`, which names the machine).
 
     ## Why it matters
 

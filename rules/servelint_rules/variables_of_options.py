@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from servelint.deployment import Container
     from servelint.engines.command import Argument, Command
 
+# They mean something to others, too: the name of the machine is no address to listen on, and who gives that does so for it.
+_OF_OTHERS = frozenset(("HOSTNAME",))
+
 
 def contradicted(container: Container, command: Command, arguments: Iterable[Argument]) -> Iterator[Verdict]:
     """Variables of TGI (an option's name in capitals) with another value than the option has on the command line.
@@ -21,7 +24,9 @@ def contradicted(container: Container, command: Command, arguments: Iterable[Arg
     """
     for argument in reversed(tuple(arguments)):
         name = argument.name.removeprefix("--").replace("-", "_").upper()
-        variable = container.variable(name) if argument.value is not None and is_written(argument) else None
+        if argument.value is None or name in _OF_OTHERS or not is_written(argument):
+            continue
+        variable = container.variable(name)
         if variable is None or not variable.is_known or variable.place is None or variable.value.strip() == argument.value:
             continue
         yield Verdict(
