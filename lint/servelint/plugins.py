@@ -111,7 +111,7 @@ class Registry:
                 _hooks_are_ours(manager, name, plugin)
         self.formats: tuple[Format, ...] = tuple(_provided(manager, "servelint_formats"))
         self.engines: tuple[Engine, ...] = tuple(_provided(manager, "servelint_engines"))
-        self._of_engines = {needle.decode() for engine in self.engines for needle in engine.needles}
+        self._of_engines = {word for engine in self.engines for word in _words_of(engine, engine.needles)}
         self._of_formats = [_needle_sets(fmt) for fmt in self.formats]
         self._needles = Needles(self._of_engines.union(*(each for sets in self._of_formats for part in sets for each in part)))
         self._rules: dict[str, Rule] = {}
@@ -216,9 +216,17 @@ def _needle_sets(fmt: Format) -> tuple[list[set[str]], list[set[str]]]:
     alone: list[set[str]] = []
     with_engine: list[set[str]] = []
     for needles in fmt.needles:
-        words = {needle.decode() for needle in needles if needle != ENGINE}
+        words = _words_of(fmt, [needle for needle in needles if needle != ENGINE])
         (with_engine if ENGINE in needles else alone).append(words)
     return alone, with_engine
+
+
+def _words_of(owner: Format | Engine, needles: Iterable[bytes]) -> set[str]:
+    """Needles as texts; raises :class:`UsageError` for what a plugin gives instead of them."""
+    try:
+        return {needle.decode() for needle in needles}
+    except (AttributeError, UnicodeDecodeError) as error:
+        raise UsageError(f"the needles of {owner.name} are no byte strings in UTF-8: {list(needles)!r:.60}") from error
 
 
 def _hooks_are_ours(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:

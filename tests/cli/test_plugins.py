@@ -101,6 +101,17 @@ def test_a_format_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
+    "needles",
+    ['(("ml.example.org/", ENGINE),)', '(b"ml.example.org/", ENGINE)', '((b"\\xff", ENGINE),)'],
+    ids=["text", "flat", "bytes"],
+)
+def test_what_a_format_gives_for_needles_is_one_sentence(needles: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("formats.py").write_text(FORMAT.replace('((b"ml.example.org/", ENGINE),)', needles), encoding="utf-8")
+    assert main(["lws.yaml", "--plugin", "formats.py"]) == 2
+    assert capsys.readouterr().err.startswith("servelint: the needles of org-model-server are no byte strings in UTF-8: ")
+
+
+@pytest.mark.parametrize(
     ("text", "said"),
     [
         ("raise RuntimeError('no licence')", "RuntimeError: no licence"),
