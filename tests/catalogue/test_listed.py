@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from servelint.capacity.model_length import derived_length
 from servelint.capacity.weights import text_parameters
 from servelint.catalogue import data_files, listed, models, named
 from servelint.facts import UnknownFact
@@ -52,6 +53,25 @@ def test_a_total_of_a_copy_that_somebody_quantized_proves_no_quantization() -> N
     for line in lines():
         record = json.loads(line.partition("\t")[2])
         assert "q" not in record or named.ending(record["b"]) == "", record["id"]
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("unsloth/Llama-3.2-1B-Instruct", None),  # the list says 262144: 8192 × 32
+        ("akjindal53244/Llama-3.1-Storm-8B", None),  # 1048576: 131072 × 8
+        ("aisingapore/Gemma-SEA-LION-v4-4B-VL", None),  # the same, for Gemma 3
+        ("LGAI-EXAONE/EXAONE-Deep-7.8B", None),  # 65536: 8192 × 8, and its configuration says 32768
+        ("0xA50C1A1/Llama-3.3-70B-Instruct-SOM-MPOA", 131072),
+        ("0arch-io/dolphin-v2-8b-abliterated", 40960),
+        ("01-ai/Yi-1.5-34B-32K", 32768),
+    ],
+)
+def test_a_context_that_may_be_a_product_is_not_told(text: str, length: int | None) -> None:
+    one = models.exact(text)
+    assert one is not None
+    derived = derived_length(one, None)
+    assert (None if derived is None else derived.tokens) == length
 
 
 def test_a_size_gives_way_to_the_shape_that_the_name_gives_with_that_size() -> None:

@@ -13,8 +13,11 @@ its safetensors headers. A row is shipped only if both say the same:
   the quantized files.
 - *size*: there is no shape that could be counted, but a total that is no rounded figure. Only the size is shipped.
 
-What agrees with nothing is dropped. The same comparison completes entries of the catalogue of which only the tied head or the
-total was not known (:func:`completed`).
+What agrees with nothing is dropped. A context length is shipped where it cannot be the collector's product of a length and a
+factor that engines do not multiply (:func:`_context`).
+
+The same comparison completes entries of the catalogue of which only the tied head or the total was not known
+(:func:`completed`).
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from servelint.capacity import tensors, vision, weights
+from servelint.capacity.model_length import derived_length
 from servelint.catalogue import named, packed
 from servelint.catalogue.architecture import Architecture
 from servelint.catalogue.listed import COLUMNS, expanded_shape
@@ -61,6 +65,7 @@ _SIZED = frozenset(
 _UNTIED = frozenset({"llama", "mistral", "mixtral"})
 _SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
 _ROUNDED = 0.05  # as for the published figures (sizes.py)
+_UNSCALED = 32768  # a context up to here is no product: factors of Llama 3.1 to 3.3 make 65,536 and more
 _NEAR = 1e-5  # what a few buffers (rotary tables, masks) add to a total; scales of FP8 blocks add six times that
 
 
@@ -223,6 +228,31 @@ def _by_total(row: Row, index: dict[tuple[Any, ...], list[Known]]) -> dict[str, 
     return {"b": known.id, "n": row.total, **({"q": 1} if row.total in hub else {})}
 
 
+def _context(row: Row, base: str, index: dict[tuple[Any, ...], list[Known]]) -> int | None:
+    """The context of a row, if it is the length that an engine derives.
+
+    The collector multiplies what ``config.json`` states (at times its ``original_max_position_embeddings``) by the factor of
+    the rotary scaling, whatever its type: Llama 3.1's 131,072 became 1,048,576 or 65,536. So a long one counts only if an
+    entry of the same type, layers, widths and heads has it, and none makes it by a factor that engines do not multiply.
+    """
+    if row.context is None or row.context <= _UNSCALED:
+        return row.context
+    alike = index.get(_key(row.type, row.shape), [])
+    if base:
+        alike = [*alike, *(known for group in index.values() for known in group if known.id == base)]
+    lengths, products = set(), set()
+    for known in alike:
+        one = known.architecture
+        derived = derived_length(one, None)
+        rope = one.field("rope_scaling") or one.field("rope_parameters")
+        if derived is not None:
+            lengths |= {derived.tokens, one.number("max_position_embeddings", 0)}
+        if derived is not None and isinstance(rope, dict) and isinstance(factor := rope.get("factor"), int | float):
+            made = {int(factor * length) for length in (derived.tokens, rope.get("original_max_position_embeddings") or 0)}
+            products |= made - {derived.tokens}
+    return row.context if row.context in lengths - products else None
+
+
 def _record(row: Row, index: dict[tuple[Any, ...], list[Known]]) -> tuple[str, dict[str, Any]] | None:
     if not row.shape.get("num_hidden_layers"):
         if (twin := _by_total(row, index)) is not None:
@@ -263,8 +293,11 @@ def build(records: dict[str, dict[str, Any]], names: set[str], report: dict[str,
             continue
         kind, record = found
         kinds[kind] += 1
-        if row.context and kind != "size":
-            record["c"] = row.context
+        if kind != "size" and row.context:
+            if (context := _context(row, record.get("b", ""), index)) is not None:
+                record["c"] = context
+            else:
+                kinds["context not confirmed"] += 1
         lines[key] = json.dumps({"id": row.id, **record}, separators=(",", ":"))
     report["listed"] = dict(sorted(kinds.items()))
     return "".join([f" {header()}\n", *(f"{key}\t{lines[key]}\n" for key in sorted(lines))]).encode("ascii")
