@@ -30,6 +30,8 @@ DISK_BYTES_PER_SECOND = 1e9
 # From the start of the process to its open port without the weights: 30 s that no log line accounts for (vllm#20264), 34 s of
 # compiling and profiling and 25 s of graph capture (gateway-api-inference-extension#550, a 7B model on an H100).
 ENGINE_SECONDS = 90
+# Of the bytes of two per weight, what a checkpoint of four bits (and its scales) has at least.
+_FEWEST_BITS = 4
 # A startup budget of ten minutes, the usual one of charts and operators, was thought about.
 AMPLE_SECONDS = 600
 _FAST_LOADERS = frozenset(("dummy", "runai_streamer", "runai_streamer_sharded", "tensorizer", "fastsafetensors"))
@@ -102,11 +104,15 @@ def named_bytes(container: Container) -> float | None:
 def checkpoint_size(pool: Pool) -> Estimate:
     """Bytes of the weights as they lie in storage: published, else as the tensors and their quantization make them.
 
-    What the engine quantizes while loading is stored at its full width. Raises :class:`UnknownFact` for an unknown model.
+    What the engine quantizes while loading is stored at its full width. A NIM takes the profile that suits its GPU, often one
+    of fewer bits than the id it is named after. Raises :class:`UnknownFact` for an unknown model.
     """
     from servelint.estimate import Estimate  # lazy: few rules ask for a size
 
     architecture = pool.architecture.value
+    if pool.engine.get("") == "nim":
+        full = _size_of(_Same(architecture, pool))
+        return Estimate(min(full.low, full.mid / _FEWEST_BITS), full.mid, full.high)
     if architecture.checkpoint_bytes is not None:
         return Estimate.exact(float(architecture.checkpoint_bytes))
     return _size_of(_Same(architecture, pool))
@@ -141,7 +147,7 @@ def _size_of(same: _Same) -> Estimate:
         stored = stored._replace(speculative=Fact.unknown(stored.speculative.name, "the checkpoint has draft layers"))
     size = weights_of(stored, Layout("generic")).stages[0]
     if architecture.quantization is None and architecture.quantization_unknown:
-        return Estimate(min(size.low, size.mid / 4), size.mid, size.high)
+        return Estimate(min(size.low, size.mid / _FEWEST_BITS), size.mid, size.high)
     return size
 
 
