@@ -74,6 +74,12 @@ def test_a_context_that_may_be_a_product_is_not_told(text: str, length: int | No
     assert (None if derived is None else derived.tokens) == length
 
 
+@pytest.mark.parametrize("text", ["farbodtavakkoli/OTel-LLM-8.3B-IT", "Xenova/bge-m3", "BAAI/bge-m3", "adept/persimmon-8b-chat"])
+def test_an_estimate_of_the_collector_is_no_size(text: str) -> None:
+    """The list says 6.97 billion of an 8.3B model: embeddings and layers × (4 × width² + 2 × width × inner)."""
+    assert models.find(text) is None
+
+
 def test_a_size_gives_way_to_the_shape_that_the_name_gives_with_that_size() -> None:
     entry = models.entry("google/gemma-3-4b-pt")
     assert entry is not None

@@ -11,7 +11,8 @@ its safetensors headers. A row is shipped only if both say the same:
   with the rows that another vocabulary adds or takes. Or no shape could be read, and the total is exactly that of entries of
   this type, all of one shape. It takes the entry's fields; not its context, not its quantization unless the total is that of
   the quantized files.
-- *size*: there is no shape that could be counted, but a total that is no rounded figure. Only the size is shipped.
+- *size*: there is no shape that could be counted, but a total that is no rounded figure and no estimate of the collector's. Only
+  the size is shipped.
 
 What agrees with nothing is dropped. A context length is shipped where it cannot be the collector's product of a length and a
 factor that engines do not multiply (:func:`_context`).
@@ -119,7 +120,22 @@ def _tied(architecture: Architecture, total: int) -> bool | None:
 def _estimate(shape: dict[str, int]) -> int:
     """What the collector writes where it found no total."""
     hidden, inner = shape.get("hidden_size", 0), shape.get("intermediate_size", 0)
+    inner = inner or 4 * hidden
     return shape.get("vocab_size", 0) * hidden + shape.get("num_hidden_layers", 0) * (4 * hidden * hidden + 2 * hidden * inner)
+
+
+def _estimated(row: Row) -> bool:
+    """Whether the total is one of the collector's two estimates: the other stands for totals that look quantized to it."""
+    shape, hidden = row.shape, row.shape.get("hidden_size", 0)
+    heads = shape.get("num_attention_heads") or 1
+    width = shape.get("head_dim") or hidden // heads
+    attention = 2 * hidden * width * (heads + (shape.get("num_key_value_heads") or heads))
+    inner, experts = shape.get("intermediate_size", 0), shape.get("num_experts", 0)
+    forward = 3 * hidden * inner or 4 * hidden * hidden
+    if experts and inner:
+        forward = experts * (3 * hidden * inner + hidden) + 3 * hidden * shape.get("shared_expert_intermediate_size", 0)
+    other = 2 * shape.get("vocab_size", 0) * hidden + shape.get("num_hidden_layers", 0) * (attention + forward)
+    return bool(hidden) and min(abs(row.total - _estimate(shape)), abs(row.total - other)) <= 1  # it multiplies floats
 
 
 def _named_size(model_id: str) -> float | None:
@@ -270,6 +286,8 @@ def _record(row: Row, index: dict[tuple[Any, ...], list[Known]]) -> tuple[str, d
                 count = _counted(own._replace(config={**own.config, "tie_word_embeddings": False}))
                 if count and abs(count / size - 1) <= _ROUNDED:
                     return "named", {"s": [row.type, *values], "n": int(count), "t": 0, "r": 1}
+        if _estimated(row):
+            return None
         if (twin := _twin(row, index)) is not None:
             return "twin", twin
     if row.type in _SIZED and row.total % 1_000_000:
@@ -352,6 +370,9 @@ def completed(records: dict[str, dict[str, Any]], report: dict[str, Any]) -> Non
     for row in rows():
         record = records.get(row.id.lower())
         if record is None or record.get("parameters") is not None or not record.get("config"):
+            continue
+        if _estimated(row):
+            counts["an estimate"] += 1
             continue
         config = packed.expand(record["config"])
         if config.get("quantization_config") or not config.get("hidden_size"):
