@@ -36,7 +36,8 @@ def image_not_pinned(case: ContainerCase) -> Iterator[Verdict]:
 
     Engines change defaults, flags and memory accounting from release to release: vLLM's memory share went from 0.90 to
     0.92, and its number of batched tokens depends on the release. With a moving tag the next rescheduled pod runs another
-    engine than its neighbours, and the next push of a Truss builds on another one. No rule here that depends on a version can be sure of anything either.
+    engine than its neighbours, and the next push of a Truss builds on another one. No rule here that depends on a version can
+    be sure of anything either.
 
     ## How to fix
 

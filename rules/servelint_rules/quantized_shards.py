@@ -46,7 +46,7 @@ def _misfits(case: PoolCase, layout: Layout, block: int, *, experts: bool) -> li
     scheme = quantization.quantization_of(case.pool, architecture)
     if scheme is None:
         return []
-    shards, dense_whole = tensors.Shards.of(layout), _keeps_dense_layers_whole(case)
+    shards = tensors.Shards.of(layout)
     found: dict[str, Misfit] = {}
     kinds: dict[shape.LayerKind, list[int]] = {}
     for index, kind in enumerate(shape.layer_kinds(architecture)):
@@ -57,20 +57,9 @@ def _misfits(case: PoolCase, layout: Layout, block: int, *, experts: bool) -> li
             misfit = _misfit(part, whole[part.name], block, layout)
             if misfit is None or misfit.name in found or (misfit.expert and not experts):
                 continue
-            if dense_whole and part.role == "linear" and part.name.startswith("mlp.") and "shared_experts" not in part.name:
-                continue
             if any(scheme.bytes_of(part, layer, 2.0).high < 2.0 for layer in layers):
                 found[misfit.name] = misfit
     return list(found.values())
-
-
-def _keeps_dense_layers_whole(case: PoolCase) -> bool:
-    """SGLang's ``--moe-dense-tp-size`` takes 1 alone: every rank has the dense layers of a mixture of experts as a whole
-    (``enable_moe_dense_fully_dp`` in ``python/sglang/srt/layers/communicator.py``)."""
-    if case.layout.engine != "sglang" or not case.architecture.experts:
-        return False
-    commands = [container.command for container in case.pool.containers]
-    return any(command is not None and command.last("--moe-dense-tp-size") is not None for command in commands)
 
 
 def _misfit(part: Part, whole: Part, block: int, layout: Layout) -> Misfit | None:

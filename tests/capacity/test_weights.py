@@ -213,3 +213,13 @@ def test_rotary_tables_of_stretched_contexts(architecture: Callable[..., Archite
 def test_more_stages_than_layers_are_refused_at_once() -> None:
     with pytest.raises(UnknownFact, match="999999 stages for 36 layers"):
         shape.stage_layers("vllm", 36, 999_999)
+
+
+@pytest.mark.parametrize(("model", "width"), [("deepseek-ai/DeepSeek-V3", 18432), ("Qwen/Qwen3-32B", 25600 / 16)])
+def test_dense_layers_of_a_mixture_stay_whole_where_sglang_is_told(model: str, width: float) -> None:
+    """``--moe-dense-tp-size 1``; models without experts are cut all the same."""
+    found = models.find(model)
+    assert found is not None
+    parts = tensors.layer_parts(found, shape.layer_kinds(found)[0], tensors.Shards(16, 16, dense_whole=True))
+    assert next(part for part in parts if part.name == "mlp.down_proj").columns == width
+    assert next(part for part in parts if part.name.endswith("o_proj")).columns < 25600 / 16

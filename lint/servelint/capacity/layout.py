@@ -93,7 +93,8 @@ GROUP_LAWS: Mapping[str, GroupLaw] = MappingProxyType(
 
 
 class Layout(NamedTuple):
-    """The degrees of one replica of one pool, in the engine's own meaning (1: off)."""
+    """The degrees of one replica of one pool, in the engine's own meaning (1: off). ``dense_whole``: each rank has the dense
+    layers of a mixture of experts as a whole."""
 
     engine: str
     tensor: int = 1
@@ -105,6 +106,7 @@ class Layout(NamedTuple):
     prefill_context: int = 1
     decode_context: int = 1
     attention_data: int = 1
+    dense_whole: bool = False
 
     @property
     def law(self) -> GroupLaw:
@@ -191,4 +193,9 @@ def layout_of(pool: Pool) -> Layout:
         prefill_context=_minor(pool.prefill_context),
         decode_context=_minor(pool.decode_context),
         attention_data=_minor(pool.attention_data),
+        dense_whole=engine == "sglang" and _states(pool, "--moe-dense-tp-size"),
     )
+
+
+def _states(pool: Pool, flag: str) -> bool:
+    return any(c.command is not None and c.command.last(flag) is not None for c in pool.containers)

@@ -83,12 +83,15 @@ class Part(NamedTuple):
 
 class Shards(NamedTuple):
     """Over how many ranks things are cut. ``expert_groups``: whole experts are dealt out over so many ranks;
-    ``expert_slices``: each expert is cut into so many slices."""
+    ``expert_slices``: each expert is cut into so many slices. ``dense_whole``: the dense layers of a mixture of experts are not
+    cut, as SGLang's ``--moe-dense-tp-size`` has it, which takes 1 alone (``enable_moe_dense_fully_dp`` in its
+    ``layers/communicator.py``)."""
 
     attention: int = 1
     tensor: int = 1
     expert_groups: int = 1
     expert_slices: int = 1
+    dense_whole: bool = False
 
     @classmethod
     def of(cls, layout: Layout) -> Shards:
@@ -100,7 +103,7 @@ class Shards(NamedTuple):
         else:
             groups = 1
             slices = layout.expert_shards if layout.engine == "vllm" else layout.tensor
-        return cls(layout.attention_tensor, layout.tensor, groups, slices)
+        return cls(layout.attention_tensor, layout.tensor, groups, slices, layout.dense_whole)
 
 
 WHOLE = Shards()
@@ -262,12 +265,12 @@ def _mlp(a: Architecture, layer: LayerKind, shards: Shards) -> list[Part]:
         return []
     hidden, gated, kind = shape.hidden_size(a), is_gated(a), shape.family(a)
     if layer.mlp == shape.DENSE:
-        width = layer.width or dense_intermediate(a)
-        parts = _feed_forward("mlp", hidden, width / shards.tensor, gated)
+        width = (layer.width or dense_intermediate(a)) / (1 if shards.dense_whole and a.experts else shards.tensor)
+        parts = _feed_forward("mlp", hidden, width, gated)
         if kind == "apertus":  # its activation has two numbers of its own
             parts.append(Part("mlp.act_fn", 2, 1, role="plain", split=False))
         if kind in _ALL_BIAS or kind == "gptj" or shape.flag(a, "mlp_bias"):
-            parts.append(Part("mlp.bias", (2 if gated else 1) * width / shards.tensor + hidden, 1, role="plain"))
+            parts.append(Part("mlp.bias", (2 if gated else 1) * width + hidden, 1, role="plain"))
         return parts
     experts, width = a.experts, expert_intermediate(a)
     local = _ceil(experts, shards.expert_groups)
