@@ -39,11 +39,13 @@ class Held(NamedTuple):
 
 
 class Passing(NamedTuple):
-    """Weights on their way to the GPUs: those of one of ``hosts`` hosts. ``guessed``: the model that its path alone names."""
+    """Weights on their way to the GPUs: those of one of ``hosts`` hosts. ``guessed``: the model that its path alone names.
+    ``at_least``: nobody says in how many bits they are stored, and this is of the fewest."""
 
     size_bytes: float
     hosts: int
     guessed: str
+    at_least: bool
 
 
 @rule(
@@ -127,7 +129,8 @@ def passing_through(case: PoolCase, container: Container, limit: Size) -> Passin
         if named is None:
             raise
         size, guessed = checkpoint_size(named), named.architecture.value.id
-    return Passing(size.low / max(1, pool.nodes.value), max(1, pool.nodes.value), guessed)
+    hosts = max(1, pool.nodes.value)
+    return Passing(size.low / hosts, hosts, guessed, size.low < size.mid / 2)
 
 
 def read_through(pool: Pool, container: Container, limit: Size, passing: Passing) -> Iterator[Verdict]:
@@ -137,10 +140,11 @@ def read_through(pool: Pool, container: Container, limit: Size, passing: Passing
     shared = sum(size.size_bytes for _, size in volumes)
     beside = "".join(f" + up to {in_gib(size.size_bytes)} GiB in {mount.path}" for mount, size in volumes)
     share = f" (a share of 1/{hosts})" if hosts > 1 else ""
+    least = "at least " if passing.at_least else ""
     guess = f", if the path holds {passing.guessed}" if passing.guessed else ""
     yield Verdict(
         limit.place,
-        f"{in_gib(weights)} GiB of weights are read through {in_gib(limit.size_bytes)} GiB of memory{guess}",
+        f"{least}{in_gib(weights)} GiB of weights are read through {in_gib(limit.size_bytes)} GiB of memory{guess}",
         arithmetic=(f"weights {in_gib(weights)} GiB{share}{beside}; limit {in_gib(limit.size_bytes)} GiB",),
         related=(*_model(pool), *(Related(size.place, f"{mount.path} is memory too") for mount, size in volumes)),
         proposals=(_raised(limit, 1.1 * weights + shared),),

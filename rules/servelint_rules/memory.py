@@ -165,9 +165,11 @@ def kv_below_one_sequence(case: PoolCase) -> Iterator[Verdict]:
         proposals.append(Proposal(title, False, partial(stated, case, "max_model_len", fitting)))
     if not held and (more := _more_tensor(case, 1, length)) is not None:
         proposals.append(more)
+    # The middle may be below nothing where the upper half alone speaks for MEM401.
+    there = f"{gib(memory.kv_pool_bytes.mid)} GiB is" if memory.kv_pool_bytes.mid > 0 else "hardly any is"
     yield Verdict(
         place,
-        f"one sequence needs {gib(needed)} GiB of KV cache per GPU; {gib(memory.kv_pool_bytes.mid)} GiB is there",
+        f"one sequence needs {gib(needed)} GiB of KV cache per GPU; {there} there",
         arithmetic=(_request(memory, length, needed) + source, *held, budget(case, memory)),
         related=related(
             place,

@@ -147,6 +147,19 @@ def test_a_stated_cache_bypasses_the_budget_but_not_the_device(lint: Callable[..
     assert [(f.severity, f.certainty) for f in too_small] == [(Severity.ERROR, Certainty.PROVEN)]
 
 
+def test_a_cache_of_less_than_nothing_has_no_size(lint: Callable[..., Report]) -> None:
+    """The middle is below nothing, the upper half is not (MEM401 is silent): "−0.87 GiB is there" was said."""
+    (finding,) = of(
+        lint(
+            "--model=Qwen/Qwen3-32B-AWQ", "--tensor-parallel-size=2", "--enable-lora", "--max-loras=15", "--max-lora-rank=64",
+            "--gpu-memory-utilization=0.85", "--max-model-len=32768", gpus=2, image="vllm/vllm-openai:latest",
+            selector="nvidia.com/gpu.product: NVIDIA-GeForce-RTX-4090",
+        ),
+        "MEM402",
+    )  # fmt: skip
+    assert finding.label == "one sequence needs 4.0 GiB of KV cache per GPU; hardly any is there"
+
+
 def test_a_length_nobody_stated_is_at_most_a_warning(lint: Callable[..., Report]) -> None:
     (finding,) = of(lint(EIGHT, selector="nvidia.com/gpu.product: NVIDIA-L4"), "MEM402")
     assert finding.severity is Severity.WARNING
