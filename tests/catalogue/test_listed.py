@@ -80,6 +80,12 @@ def test_an_estimate_of_the_collector_is_no_size(text: str) -> None:
     assert models.find(text) is None
 
 
+@pytest.mark.parametrize("text", ["allenai/Olmo-3-32B-Think-DPO", "OpenGVLab/InternVL3_5-GPT-OSS-20B-A4B-Preview"])
+def test_a_total_far_below_the_name_is_no_size(text: str) -> None:
+    """The list has 1.05 million parameters for the first: one file of several."""
+    assert models.exact(text) is None
+
+
 def test_a_size_gives_way_to_the_shape_that_the_name_gives_with_that_size() -> None:
     entry = models.entry("google/gemma-3-4b-pt")
     assert entry is not None

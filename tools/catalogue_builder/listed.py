@@ -11,8 +11,8 @@ its safetensors headers. A row is shipped only if both say the same:
   with the rows that another vocabulary adds or takes. Or no shape could be read, and the total is exactly that of entries of
   this type, all of one shape. It takes the entry's fields; not its context, not its quantization unless the total is that of
   the quantized files.
-- *size*: there is no shape that could be counted, but a total that is no rounded figure and no estimate of the collector's. Only
-  the size is shipped.
+- *size*: there is no shape that could be counted, but a total that is no rounded figure, no estimate of the collector's
+  and not far below the size that the name says. Only the size is shipped.
 
 What agrees with nothing is dropped. A context length is shipped where it cannot be the collector's product of a length and a
 factor that engines do not multiply (:func:`_context`).
@@ -67,6 +67,7 @@ _UNTIED = frozenset({"llama", "mistral", "mixtral"})
 _SIZE_IN_NAME = re.compile(r"(?<![a-z0-9.])(\d+(?:\.\d+)?)b(?![a-z0-9])")
 _ROUNDED = 0.05  # as for the published figures (sizes.py)
 _UNSCALED = 32768  # a context up to here is no product: factors of Llama 3.1 to 3.3 make 65,536 and more
+_LEAST_OF_NAME = 2 / 3  # a total far below what the name says is of one file of several, or of packed words
 _NEAR = 1e-5  # what a few buffers (rotary tables, masks) add to a total; scales of FP8 blocks add six times that
 
 
@@ -139,8 +140,9 @@ def _estimated(row: Row) -> bool:
 
 
 def _named_size(model_id: str) -> float | None:
-    """The one size that the name says, as 7 of ``vicuna-7b-v1.3``."""
-    said = {float(found) for found in _SIZE_IN_NAME.findall(model_id.rpartition("/")[2].lower())}
+    """The one size that the name says, as 7 of ``vicuna-7b-v1.3`` and 1.8 of ``Qwen-1_8B``."""
+    name = re.sub(r"(?<![a-z0-9])(\d)_(\d+b)", r"\1.\2", model_id.rpartition("/")[2].lower())
+    said = {float(found) for found in _SIZE_IN_NAME.findall(name)}
     return said.pop() * 1e9 if len(said) == 1 else None
 
 
@@ -290,7 +292,7 @@ def _record(row: Row, index: dict[tuple[Any, ...], list[Known]]) -> tuple[str, d
             return None
         if (twin := _twin(row, index)) is not None:
             return "twin", twin
-    if row.type in _SIZED and row.total % 1_000_000:
+    if row.type in _SIZED and row.total % 1_000_000 and row.total > _LEAST_OF_NAME * (_named_size(row.id) or 0):
         return "size", {"y": row.type, "n": row.total}
     return None
 
