@@ -62,6 +62,7 @@ def test_a_total_of_a_copy_that_somebody_quantized_proves_no_quantization() -> N
         ("akjindal53244/Llama-3.1-Storm-8B", None),  # 1048576: 131072 × 8
         ("aisingapore/Gemma-SEA-LION-v4-4B-VL", None),  # the same, for Gemma 3
         ("LGAI-EXAONE/EXAONE-Deep-7.8B", None),  # 65536: 8192 × 8, and its configuration says 32768
+        ("unsloth/Qwen2.5-VL-7B-Instruct", None),  # 32768: the sliding window of a model of 128000 tokens
         ("0xA50C1A1/Llama-3.3-70B-Instruct-SOM-MPOA", 131072),
         ("0arch-io/dolphin-v2-8b-abliterated", 40960),
         ("01-ai/Yi-1.5-34B-32K", 32768),

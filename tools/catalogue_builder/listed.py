@@ -251,16 +251,18 @@ def _context(row: Row, base: str, index: dict[tuple[Any, ...], list[Known]]) -> 
 
     The collector multiplies what ``config.json`` states (at times its ``original_max_position_embeddings``) by the factor of
     the rotary scaling, whatever its type: Llama 3.1's 131,072 became 1,048,576 or 65,536. So a long one counts only if an
-    entry of the same type, layers, widths and heads has it, and none makes it by a factor that engines do not multiply.
+    entry of the same type, layers, widths and heads has it, and none makes it by a factor that engines do not multiply. Where
+    ``config.json`` states no length the collector takes the sliding window for it.
     """
-    if row.context is None or row.context <= _UNSCALED:
-        return row.context
+    if row.context is None:
+        return None
     alike = index.get(_key(row.type, row.shape), [])
     if base:
         alike = [*alike, *(known for group in index.values() for known in group if known.id == base)]
-    lengths, products = set(), set()
+    lengths, products, windows = set(), set(), set()
     for known in alike:
         one = known.architecture
+        windows.add(one.number("sliding_window", 0))
         derived = derived_length(one, None)
         rope = one.field("rope_scaling") or one.field("rope_parameters")
         if derived is not None:
@@ -268,6 +270,8 @@ def _context(row: Row, base: str, index: dict[tuple[Any, ...], list[Known]]) -> 
         if derived is not None and isinstance(rope, dict) and isinstance(factor := rope.get("factor"), int | float):
             made = {int(factor * length) for length in (derived.tokens, rope.get("original_max_position_embeddings") or 0)}
             products |= made - {derived.tokens}
+    if row.context <= _UNSCALED:
+        return row.context if row.context not in windows - lengths else None
     return row.context if row.context in lengths - products else None
 
 
