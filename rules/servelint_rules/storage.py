@@ -75,7 +75,7 @@ def ephemeral_storage_too_small(case: PoolCase) -> Iterator[Verdict]:
         weights = f"{in_gib(size.mid)} GiB of weights"
         if room.any_width:
             least = min(size.low, _NARROWEST * (pool.architecture.value.parameters or size.low))
-            if least < size.low:
+            if least < size.mid:
                 weights += f", and would have {in_gib(least)} GiB even in 4 bits"
             size = Estimate(least, least, size.high)
         there = room.size.size_bytes

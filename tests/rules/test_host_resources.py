@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -212,3 +213,14 @@ def test_a_patch_does_not_say_what_is_not_mounted(session: Session) -> None:
     report = lint_texts([SourceText("base/patch.yaml", text)], session)
     assert report.deployments
     assert not of(report, "K8S611")
+
+
+def test_a_cache_of_nims_may_hold_a_profile_of_fewer_bits(session: Session) -> None:
+    text = (Path(__file__).parents[2] / "fixtures/rules/K8S611/bad/nim-cache.yaml").read_text()
+    found = {
+        size: of(lint_texts([SourceText("nim.yaml", text.replace("20Gi", size))], session), "K8S611")
+        for size in ("20Gi", "100Gi")
+    }
+    assert [f.severity for f in found["20Gi"]] == [Severity.ERROR]
+    assert "and would have 32.9 GiB even in 4 bits" in found["20Gi"][0].label
+    assert found["100Gi"] == []
