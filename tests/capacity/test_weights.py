@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, strategies as st
 
 from servelint.capacity import shape, tensors
-from servelint.capacity.buffers import MIB, charged_bytes, rotary_table_bytes
+from servelint.capacity.buffers import charged_bytes, rotary_table_bytes
 from servelint.capacity.layout import Layout, layout_of
+from servelint.capacity.step import MIB
 from servelint.capacity.weights import text_parameters, weights_of
 from servelint.catalogue import models
 from servelint.facts import UnknownFact

@@ -14,7 +14,7 @@ from servelint.capacity.margins import MARGINS
 from servelint.capacity.quantization import dtype_bytes
 from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.runners import FIRST, SECOND, runners_of
-from servelint.capacity.step import GIB
+from servelint.capacity.step import GIB, of_gib
 from servelint.capacity.tensors import Shards
 from servelint.estimate import Estimate
 from servelint.records import NamedTuple
@@ -69,10 +69,6 @@ class Terms:
         self.inputs = inputs
         self.graphs_inside = graphs_inside
         self.calibrated = calibrated
-
-
-def _gib(low: float, mid: float, high: float) -> Estimate:
-    return Estimate(low * GIB, mid * GIB, high * GIB)
 
 
 def _share(device: Estimate, shares: tuple[float, ...]) -> Estimate:
@@ -266,7 +262,7 @@ def _sglang(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
         activation=_forward(pool, accelerator, layout),
         overhead=overhead,
         # 0.1 GiB for few sizes to 1.9 for 160 requests and more; 2.8 more of prefills (0.5.19).
-        graphs=Estimate.exact(0.0) if pool.enforce_eager.get(False) else _gib(0.05, 1.5, 4.0),
+        graphs=Estimate.exact(0.0) if pool.enforce_eager.get(False) else of_gib(0.05, 1.5, 4.0),
         pool=sglang_pool.laid_out(pool, left),
         regime="SGLang",
         formulas=("mem_fraction_static × device", "one step, outside the static pool", "budget − weights − fraction × context"),
@@ -280,7 +276,7 @@ def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
     ``KvCacheCreator``, 0.17 to 1.2), the peak with what is outside torch. 68.7 GiB for Qwen3's 0.6B on H100 with 1.2.1."""
     stated = readings(pool.gpu_memory_utilization)
     share = Estimate.spanning(*map(float, stated or (0.9,)))
-    activation, overhead = _forward(pool, accelerator, layout), _gib(0.4, 1.5, 4.0)
+    activation, overhead = _forward(pool, accelerator, layout), of_gib(0.4, 1.5, 4.0)
     free = device.minus(weights).minus(activation).minus(overhead)
     pool_bytes = Estimate(*(f * s if f > 0 else f for f, s in zip(free, share, strict=True)))
     budget = Estimate(*(d - max(0.0, f) * (1 - s) for d, f, s in zip(device, free, share, strict=True)))
@@ -289,7 +285,7 @@ def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
         budget=budget,
         activation=activation,
         overhead=overhead,
-        graphs=_gib(0.2, 1.0, 3.0),
+        graphs=of_gib(0.2, 1.0, 3.0),
         pool=pool_bytes,
         regime="TensorRT-LLM",
         formulas=("device − (1 − fraction) × free", "one step", left),
@@ -305,7 +301,7 @@ def _plain(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimat
     shares = readings(pool.gpu_memory_utilization) or (1.0,)
     budget = _share(device, shares)
     activation = _forward(pool, accelerator, layout)
-    overhead = _gib(0.1, 0.6, 2.5) if layout.world_size > 1 else _gib(0.1, 0.4, 1.0)
+    overhead = of_gib(0.1, 0.6, 2.5) if layout.world_size > 1 else of_gib(0.1, 0.4, 1.0)
     left, formula = budget.minus(weights).minus(activation).minus(overhead), "budget − weights − activations − overhead"
     if layout.engine == "tgi":
         from servelint.capacity.tgi_pool import accounted  # lazily: only of TGI's pools

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint.capacity import shape
+from servelint.capacity.step import MIB
 from servelint.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -12,9 +13,6 @@ if TYPE_CHECKING:
 
     from servelint.catalogue.architecture import Architecture
     from servelint.engines.versions import Version
-
-MIB = 1 << 20
-
 
 _LATENT_WORKSPACE = 128 * MIB
 
@@ -29,10 +27,10 @@ def latent_workspace_bytes(architecture: Architecture, engine: str, version: Ver
     if engine != "vllm" or not architecture.is_mla:
         return Estimate.exact(0.0)
     if version is not None and (0, 17, 0) <= version < (0, 23, 0):
-        return Estimate.exact(float(_LATENT_WORKSPACE))
+        return Estimate.exact(_LATENT_WORKSPACE)
     if version is not None and version < (0, 9, 0):
         return Estimate.exact(0.0)
-    return Estimate(0.0, _LATENT_WORKSPACE / 2, float(_LATENT_WORKSPACE))
+    return Estimate(0.0, _LATENT_WORKSPACE / 2, _LATENT_WORKSPACE)
 
 
 def charged_bytes(size: float) -> float:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.capacity.runners import SECOND
+from servelint.capacity.step import GIB, of_gib
 from servelint.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -12,13 +13,6 @@ if TYPE_CHECKING:
     from servelint.capacity.regimes import Regime
     from servelint.catalogue.accelerators import Accelerator
     from servelint.engines.versions import Version
-
-GIB = float(1 << 30)
-
-
-def _gib(low: float, mid: float, high: float) -> Estimate:
-    return Estimate(low * GIB, mid * GIB, high * GIB)
-
 
 # Devices for which vLLM keeps workspaces of FlashInfer's fused all-reduce (vllm/distributed/device_communicators/
 # all_reduce_utils.py, flashinfer_all_reduce.py): H100 and H200, B200, B300. Others have NCCL's and the custom all-reduce's only.
@@ -37,7 +31,7 @@ def non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version:
     if layout.pipeline > 1:
         return regime.staged
     if regime.name == "0.17-0.19" and version is not None and version < (0, 18, 0):
-        return _gib(0.05, 0.13, 0.48)  # as before 0.17; 0.25 from 0.18 on
+        return of_gib(0.05, 0.13, 0.48)  # as before 0.17; 0.25 from 0.18 on
     return regime.alone
 
 
@@ -56,7 +50,7 @@ def of_free_memory(regime: Regime, accelerator: Accelerator, kept: Estimate | No
     """What counts where memory that is gone does: what a sampler ``kept``, and on devices that share the host's, the host's."""
     total = Estimate.exact(0.0)
     if regime.graphs_inside and accelerator.name in _SHARED_MEMORY:
-        total = total.plus(_gib(0.0, 2.5, 12.0))
+        total = total.plus(of_gib(0.0, 2.5, 12.0))
     return total.plus(kept) if kept is not None and regime.by_free_memory else total
 
 

@@ -8,15 +8,13 @@ from servelint.capacity import shape
 from servelint.capacity.graphs import LATENT_MIXERS, captured, kept_bytes, split_bytes
 from servelint.capacity.limits import version_of
 from servelint.capacity.runners import FIRST, SECOND
+from servelint.capacity.step import MIB
 from servelint.estimate import Estimate
 
 if TYPE_CHECKING:
     from servelint.capacity.tensors import Shards
     from servelint.catalogue.accelerators import Accelerator
     from servelint.deployment import Pool
-
-MIB = float(1 << 20)
-GIB = float(1 << 30)
 
 # MiB a layer and graph that layers with states take beside what others do.
 _STATES_MORE = 0.06

@@ -8,7 +8,7 @@ from servelint.capacity import shape
 from servelint.capacity.activation import forward_peak
 from servelint.capacity.limits import speculates, step_limits, version_of
 from servelint.capacity.quantization import dtype_bytes
-from servelint.capacity.step import GIB
+from servelint.capacity.step import GIB, MIB
 from servelint.capacity.tensors import Shards, attention_dims
 from servelint.engines.versions import VLLM_V1
 from servelint.estimate import Estimate
@@ -22,11 +22,10 @@ if TYPE_CHECKING:
     from servelint.deployment import Pool
     from servelint.engines.versions import Version
 
-_MIB = float(1 << 20)
 # What the driver keeps of one layer in one graph, outside torch. 0.155-0.215 MiB of 17 dense models at TP 1 to 4 (vLLM 0.18 and
 # 0.19 on H100); experts launch more (Qwen3-30B-A3B, Mixtral 0.233-0.269), latent attention, too (Kimi-VL 0.35), and MXFP4 experts
 # in Triton most (gpt-oss-20b: memory outside torch grew by 1.19 GiB at TP 1 and 1.17 at TP 2 over 166 graphs of 24 layers).
-_LAYER, _EXPERTS, _MXFP4_EXPERTS, _LATENT = 0.185 * _MIB, 0.055 * _MIB, 0.115 * _MIB, 0.11 * _MIB
+_LAYER, _EXPERTS, _MXFP4_EXPERTS, _LATENT = 0.185 * MIB, 0.055 * MIB, 0.115 * MIB, 0.11 * MIB
 LATENT_MIXERS = frozenset({shape.MLA, shape.WINDOW_LATENT, shape.COMPRESSED_4, shape.COMPRESSED_128})
 # From this release decoding has graphs of its own beside the piecewise ones (vllm-project/vllm pull request 25444).
 _TWO_KINDS_FROM = (0, 11, 0)

@@ -12,16 +12,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.capacity.step import GIB
+from servelint.capacity.step import GIB, of_gib
 from servelint.estimate import Estimate
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.engines.versions import Version
-
-
-def _gib(low: float, mid: float, high: float) -> Estimate:
-    return Estimate(low * GIB, mid * GIB, high * GIB)
 
 
 class Regime(NamedTuple):
@@ -55,29 +51,29 @@ REGIMES: tuple[Regime, ...] = (
     # 10511), Qwen-14B at TP 2 1.4 on the driver by its blocks and 0.19 on the other rank (issue 13061).
     Regime(
         "V0", (0, 0, 0), (0, 7, 99), 0.90, Estimate(0.0, 36.4, 36.4),
-        _gib(0.03, 0.3, 1.9), _gib(0.03, 0.3, 1.9), _gib(0.03, 0.25, 3.7), False, False, copies=3.0,
+        of_gib(0.03, 0.3, 1.9), of_gib(0.03, 0.3, 1.9), of_gib(0.03, 0.25, 3.7), False, False, copies=3.0,
     ),
     Regime(
         "V1 before 0.17", (0, 8, 0), (0, 16, 99), 0.90, Estimate(12.95, 36.4, 36.4),
-        _gib(0.05, 0.13, 0.5), _gib(0.05, 0.13, 0.6), _gib(0.2, 0.55, 2.3), False, True,
+        of_gib(0.05, 0.13, 0.5), of_gib(0.05, 0.13, 0.6), of_gib(0.2, 0.55, 2.3), False, True,
     ),
     Regime(
         "0.17-0.19", (0, 17, 0), (0, 19, 1), 0.90, Estimate(12.95, 12.95, 12.95),
-        _gib(0.12, 0.25, 0.48), _gib(0.05, 0.07, 0.5), _gib(0.3, 2.1, 2.5), False, True,
+        of_gib(0.12, 0.25, 0.48), of_gib(0.05, 0.07, 0.5), of_gib(0.3, 2.1, 2.5), False, True,
     ),
     # Runner 1 warms FlashInfer's sampler and torch's, one after the other (gpu_model_runner.py 0.26 ``_dummy_sampler_run``):
     # 32-bit logits, their probabilities and one or two copies.
     Regime(
         "0.20-0.26", (0, 20, 2), (0, 26, 0), 0.92, Estimate(12.0, 12.95, 14.5),
-        _gib(0.1, 0.35, 1.1), _gib(0.05, 0.35, 1.3), _gib(0.3, 1.6, 3.0), True, False,
+        of_gib(0.1, 0.35, 1.1), of_gib(0.05, 0.35, 1.3), of_gib(0.3, 1.6, 3.0), True, False,
     ),
     Regime(
         "from 0.27", (0, 27, 1), (0, 28, 99), 0.92, Estimate(12.0, 12.95, 14.5),
-        _gib(0.1, 0.35, 1.3), _gib(0.05, 0.35, 1.5), _gib(0.3, 1.6, 3.3), True, False, True,
+        of_gib(0.1, 0.35, 1.3), of_gib(0.05, 0.35, 1.5), of_gib(0.3, 1.6, 3.3), True, False, True,
     ),
     Regime(
         "Model Runner V2", (0, 29, 0), None, 0.92, Estimate(12.0, 12.95, 14.5),
-        _gib(0.1, 0.35, 1.3), _gib(0.05, 0.35, 1.5), _gib(0.3, 1.6, 3.3), True, False, True,
+        of_gib(0.1, 0.35, 1.3), of_gib(0.05, 0.35, 1.5), of_gib(0.3, 1.6, 3.3), True, False, True,
     ),
 )  # fmt: skip
 

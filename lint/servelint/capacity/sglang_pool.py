@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
 from servelint.capacity.limits import readings, version_of
-from servelint.capacity.step import GIB
+from servelint.capacity.step import of_gib
 from servelint.capacity.vision import has_tower
 from servelint.estimate import Estimate
 
@@ -34,10 +34,6 @@ _OWN_POOL = (
 )  # fmt: skip
 
 
-def _gib(low: float, mid: float, high: float) -> Estimate:
-    return Estimate(low * GIB, mid * GIB, high * GIB)
-
-
 def before_loading(accelerator: Accelerator, layout: Layout) -> Estimate:
     """Context and communicators, in GiB of the device's total less what ``Load weight begin. avail mem`` says.
 
@@ -46,16 +42,16 @@ def before_loading(accelerator: Accelerator, layout: Layout) -> Estimate:
     TP 2. A GB10 shares its memory with the host: 8-10.
     """
     if "unified" in accelerator.memory_type.lower():
-        return _gib(0.5, 8.5, 20.0)
+        return of_gib(0.5, 8.5, 20.0)
     if layout.tensor == layout.pipeline == 1:
-        return _gib(0.25, 0.6, 1.1)
+        return of_gib(0.25, 0.6, 1.1)
     if accelerator.vendor == "AMD":
-        return _gib(0.8, 5.0, 10.0)
+        return of_gib(0.8, 5.0, 10.0)
     if accelerator.compute_capability in {(9, 0), (10, 0), (10, 3)}:
-        return _gib(1.2, 2.2, 3.2)
+        return of_gib(1.2, 2.2, 3.2)
     if accelerator.has_nvlink is False or (accelerator.memory_type.startswith("GDDR") and not accelerator.has_nvlink):
-        return _gib(0.35, 0.55, 1.5)
-    return _gib(0.35, 1.2, 3.0)
+        return of_gib(0.35, 0.55, 1.5)
+    return of_gib(0.35, 1.2, 3.0)
 
 
 def _word(pool: Pool, name: str) -> str | None:
@@ -104,10 +100,10 @@ def beside_tensors(pool: Pool) -> Estimate:
     and of the allocator on NVIDIA's GPUs; up to 2.4 on eight MI355X (GLM-5 0.6, Kimi K2.5 2.4) and 0.65 on a GB10."""
     known = pool.accelerator.value if pool.accelerator.is_known else None
     if known is not None and known.vendor == "AMD":
-        return _gib(0.0, 0.1, 2.6)
+        return of_gib(0.0, 0.1, 2.6)
     if known is not None and "unified" in known.memory_type.lower():
-        return _gib(0.0, 0.1, 1.0)
-    return _gib(0.0, 0.05, 0.25)
+        return of_gib(0.0, 0.1, 1.0)
+    return of_gib(0.0, 0.05, 0.25)
 
 
 def kept_for_images(pool: Pool) -> Estimate:
@@ -116,7 +112,7 @@ def kept_for_images(pool: Pool) -> Estimate:
     version = version_of(pool)
     if not has_tower(pool.architecture.value) or (version is not None and version < (0, 5, 18)):
         return Estimate.exact(0.0)
-    return _gib(0.0 if version is None else 0.09, 0.0 if version is None else 0.1, 1.1)
+    return of_gib(0.0 if version is None else 0.09, 0.0 if version is None else 0.1, 1.1)
 
 
 def laid_out(pool: Pool, left: Estimate) -> Estimate:

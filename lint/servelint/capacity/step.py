@@ -1,15 +1,11 @@
-"""Steps: one line of a derivation each, and how amounts are written for people."""
+"""Units of memory; steps, one line of a derivation each; and how amounts are written for people."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
+from servelint.estimate import Estimate
 from servelint.records import NamedTuple
 
-if TYPE_CHECKING:
-    from servelint.estimate import Estimate
-
-GIB = float(1 << 30)
+MIB, GIB = float(1 << 20), float(1 << 30)
 
 
 class Step(NamedTuple):
@@ -19,6 +15,11 @@ class Step(NamedTuple):
     formula: str
     inputs: tuple[str, ...]
     result: str
+
+
+def of_gib(low: float, mid: float, high: float) -> Estimate:
+    """Bytes, of an interval that is written in GiB."""
+    return Estimate(low * GIB, mid * GIB, high * GIB)
 
 
 def amount(value: float) -> str:
