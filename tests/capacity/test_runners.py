@@ -15,6 +15,8 @@ from servelint.capacity.memory import memory_of
 from servelint.capacity.runners import FIRST, SECOND, runners_of
 from servelint.capacity.tensors import Shards
 from servelint.catalogue import accelerators
+from servelint.estimate import Estimate
+from servelint.facts import Fact, Origin, OriginKind
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -126,3 +128,16 @@ class TestEncoders:
 
     def test_other_towers_are_not_described(self, pool: Callable[..., Pool]) -> None:
         assert encoder_memory(pool(architecture="google/gemma-3-4b-it", version="0.23.0"), 1, 2.0, 8192) is None
+
+
+def test_the_middle_of_what_is_set_aside_is_that_of_the_likeliest_step(pool: Callable[..., Pool], h100: Accelerator) -> None:
+    """Where a step may be of several sizes, the others widen the estimate."""
+    several = pool(architecture=LLAMA, version="0.21.0", max_num_batched_tokens=8192)._replace(
+        max_num_seqs=Fact.either("limits.max_num_seqs", (64, 1024), Origin(OriginKind.FILE, "test"))
+    )
+    few, many = (
+        memory_of(pool(architecture=LLAMA, version="0.21.0", max_num_batched_tokens=8192, max_num_seqs=rows), h100, Layout("vllm"))
+        for rows in (64, 1024)
+    )
+    found = memory_of(several, h100, Layout("vllm")).graphs_bytes
+    assert found == Estimate(few.graphs_bytes.low, few.graphs_bytes.mid, many.graphs_bytes.high)

@@ -161,10 +161,9 @@ class _Profile(NamedTuple):
     def estimate(self) -> Estimate:
         """What is set aside for graphs, over all readings of a step."""
         tokens, sequences = step_limits(self.pool, self.accelerator)
-        steps = zip(tokens, sequences, strict=True)
         shards = Shards.of(self.layout)
-        found = [graph_estimate(self.pool, self.accelerator, shards, self.layers, step) for step in dict.fromkeys(steps)]
-        return Estimate(min(e.low for e in found), found[len(found) // 2].mid, max(e.high for e in found))
+        steps = dict.fromkeys(((tokens.mid, sequences.mid), (tokens.low, sequences.low), (tokens.high, sequences.high)))
+        return hull([graph_estimate(self.pool, self.accelerator, shards, self.layers, step) for step in steps])
 
 
 def _left(budget: Estimate, taken: list[Estimate], *, apart: bool) -> Estimate:
