@@ -229,15 +229,16 @@ def fraction_semantics_confused(case: PoolCase) -> Iterator[Verdict]:
     if memory is None:
         return
     graphs = 0.0 if pool.enforce_eager.get(False) else memory.graphs_bytes.low
-    left, needed = (1 - fact.value) * memory.device_bytes.mid, memory.activation_bytes.low + graphs
+    taken = memory.budget_bytes.low / memory.device_bytes.low  # of AMD's GPUs less than what is stated
+    left, needed = (1 - taken) * memory.device_bytes.mid, memory.activation_bytes.low + graphs
     if left >= needed:
         return
-    most = int(100 * (1 - (memory.activation_bytes.mid + graphs) / memory.device_bytes.mid)) / 100
+    most = int(100 * fact.value / taken * (1 - (memory.activation_bytes.mid + graphs) / memory.device_bytes.mid)) / 100
     place = place_of(pool, fact)
     yield Verdict(
         place,
         f"{gib(left)} GiB is left for activations and graphs; {gib(needed)} GiB is the least they need",
-        arithmetic=(f"{gib(memory.device_bytes.mid)} GiB × (1 − {fact.value:g}) = {gib(left)} GiB",),
+        arithmetic=(f"{gib(memory.device_bytes.mid)} GiB × (1 − {taken:g}) = {gib(left)} GiB",),
         related=related(place, (pool.max_num_batched_tokens, "tokens of one step")),
         proposals=(Proposal(f"--mem-fraction-static {most:g}", False, partial(edits_of, fact, most)),) if most > 0 else (),
     )
