@@ -136,7 +136,9 @@ def test_the_middle_of_what_is_set_aside_is_that_of_the_likeliest_step(pool: Cal
         max_num_seqs=Fact.either("limits.max_num_seqs", (64, 1024), Origin(OriginKind.FILE, "test"))
     )
     few, many = (
-        memory_of(pool(architecture=LLAMA, version="0.21.0", max_num_batched_tokens=8192, max_num_seqs=rows), h100, Layout("vllm"))
+        memory_of(
+            pool(architecture=LLAMA, version="0.21.0", max_num_batched_tokens=8192, max_num_seqs=rows), h100, Layout("vllm")
+        )
         for rows in (64, 1024)
     )
     found = memory_of(several, h100, Layout("vllm")).graphs_bytes

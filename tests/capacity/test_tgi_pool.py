@@ -92,7 +92,7 @@ def test_both_accounts_of_an_open_release(pool: Callable[..., Pool], h100: Accel
 def test_the_largest_prefill(
     pool: Callable[..., Pool], facts: dict[str, Any], flags: dict[str, str], environment: dict[str, str], tokens: int
 ) -> None:
-    arguments = {name: SimpleNamespace(value=value) for name, value in flags.items()}
+    arguments = {name: SimpleNamespace(value=value, value_is_unknown="$" in value) for name, value in flags.items()}
     variables = {name: Fact.known(name, value, None) for name, value in environment.items()}
     container: Any = SimpleNamespace(command=SimpleNamespace(last=arguments.get), variable=variables.get, environment={})
     made = pool(engine="tgi", architecture=LLAMA, **facts)._replace(containers=(container,))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.capacity import stated
 from servelint.estimate import Estimate
 
 if TYPE_CHECKING:
@@ -19,17 +20,9 @@ _WITHOUT = ("--language-model-only", "--skip-mm-profiling")
 
 def _profiled(pool: Pool) -> tuple[float, float, float]:
     """How much of the run takes place: all, none where a flag turns it off, either where images are limited by a flag."""
-    for container in pool.containers:
-        command = container.command
-        if command is None:
-            continue
-        for flag in _WITHOUT:
-            switch = command.last(flag)
-            if switch is not None and not (switch.flag is not None and switch.flag.negates(switch.written)):
-                return 0.0, 0.0, 0.0
-        if command.last("--limit-mm-per-prompt") is not None:
-            return 0.0, 1.0, 1.0
-    return 1.0, 1.0, 1.0
+    if any(stated.is_on(pool, switch) for switch in _WITHOUT):
+        return 0.0, 0.0, 0.0
+    return (1.0 if stated.flag(pool, "--limit-mm-per-prompt") is None else 0.0), 1.0, 1.0
 
 
 # A video of Gemma 4: 32 frames of 70 tokens and their times, which make 2496; 9 patches a token. vLLM profiles with as many as

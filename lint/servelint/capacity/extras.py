@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.capacity import shape
+from servelint.capacity import shape, stated
 from servelint.capacity.tensors import attention_dims, dense_intermediate, kv_heads_per_rank
 from servelint.engines.versions import VLLM_V1
 from servelint.estimate import Estimate
-from servelint.facts import FactState
 
 if TYPE_CHECKING:
     from servelint.capacity.layout import Layout
     from servelint.capacity.regimes import Regime
     from servelint.catalogue.architecture import Architecture
-    from servelint.deployment import Container, Pool
+    from servelint.deployment import Pool
 
 _HEAP = "NVSHMEM_SYMMETRIC_SIZE"
 _SAMPLER = "VLLM_USE_FLASHINFER_SAMPLER"
@@ -23,13 +22,12 @@ _FLASHINFER_SAMPLER = Estimate(12.0, 12.95, 15.0)
 _UNITS = {"": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30, "t": 1 << 40}
 
 
-def _number(container: Container, flag: str, default: int) -> int | None:
+def _count(pool: Pool, flag: str, default: int) -> int | None:
     """The value of a flag, its default where it is not there, None where it cannot be read."""
-    argument = container.command.last(flag) if container.command is not None else None
-    if argument is None:
+    text = stated.flag(pool, flag)
+    if text is None:
         return default
-    text = (argument.value or "").strip()
-    return int(text) if text.isdecimal() and not argument.value_is_unknown else None
+    return int(text) if text.isdecimal() else None
 
 
 def _adapter_elements(a: Architecture, layout: Layout) -> float:
@@ -53,33 +51,22 @@ def _adapter_elements(a: Architecture, layout: Layout) -> float:
 
 def adapter_bytes(pool: Pool, layout: Layout, element_bytes: float) -> Estimate | None:
     """Buffers that vLLM allocates for LoRA adapters, ``--max-loras`` slots of ``--max-lora-rank``; None where it serves none."""
-    for container in pool.containers:
-        switch = container.command.last("--enable-lora") if container.command is not None else None
-        if switch is None or (switch.flag is not None and switch.flag.negates(switch.written)):
-            continue
-        slots, rank = _number(container, "--max-loras", 1), _number(container, "--max-lora-rank", 16)
-        per = _adapter_elements(pool.architecture.value, layout) * element_bytes
-        if slots is None or rank is None:
-            return Estimate(0.0, 16 * per, 256 * per)
-        return Estimate(0.8 * slots * rank * per, slots * rank * per, 1.3 * slots * rank * per)
-    return None
+    if not stated.is_on(pool, "--enable-lora"):
+        return None
+    slots, rank = _count(pool, "--max-loras", 1), _count(pool, "--max-lora-rank", 16)
+    per = _adapter_elements(pool.architecture.value, layout) * element_bytes
+    if slots is None or rank is None:
+        return Estimate(0.0, 16 * per, 256 * per)
+    return Estimate(0.8 * slots * rank * per, slots * rank * per, 1.3 * slots * rank * per)
 
 
 def heap_bytes(pool: Pool) -> Estimate | None:
     """The symmetric heap that DeepEP and kernels like it exchange tokens through; None where nobody states one. It may grow by
     use, so that none of it need be there when the engine measures."""
-    for container in pool.containers:
-        if _HEAP not in set(container.environment):
-            continue
-        fact = container.environment[_HEAP]
-        if fact.state is not FactState.KNOWN:
-            continue
-        text = str(fact.value).strip().lower().removesuffix("b").removesuffix("i")
-        unit = text[-1:] if text[-1:].isalpha() else ""
-        digits = text[: len(text) - len(unit)].strip()
-        if digits.isdecimal() and unit in _UNITS:
-            return Estimate(0.0, 0.0, float(digits) * _UNITS[unit])
-    return None
+    text = (stated.variable(pool, _HEAP) or "").lower().removesuffix("b").removesuffix("i")
+    unit = text[-1:] if text[-1:].isalpha() else ""
+    digits = text[: len(text) - len(unit)].strip()
+    return Estimate(0.0, 0.0, float(digits) * _UNITS[unit]) if digits.isdecimal() and unit in _UNITS else None
 
 
 def stated_sampler(pool: Pool, regime: Regime) -> Regime:
@@ -89,13 +76,7 @@ def stated_sampler(pool: Pool, regime: Regime) -> Regime:
     """
     if regime.first < VLLM_V1 or regime.first >= _TRITON_SAMPLER_FROM:
         return regime
-    native = regime.sampler.high
-    for container in pool.containers:
-        if _SAMPLER in set(container.environment):
-            fact = container.environment[_SAMPLER]
-            value = str(fact.value).strip() if fact.state is FactState.KNOWN else ""
-            if value == "0":
-                return regime._replace(sampler=Estimate.exact(native))
-            if value == "1":
-                return regime._replace(sampler=_FLASHINFER_SAMPLER)
-    return regime
+    value = stated.variable(pool, _SAMPLER)
+    if value == "0":
+        return regime._replace(sampler=Estimate.exact(regime.sampler.high))
+    return regime._replace(sampler=_FLASHINFER_SAMPLER) if value == "1" else regime

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.capacity import shape
+from servelint.capacity import shape, stated
 from servelint.capacity.limits import speculates, version_of
-from servelint.facts import FactState, UnknownFact
+from servelint.facts import UnknownFact
 
 if TYPE_CHECKING:
     from servelint.catalogue.architecture import Architecture
@@ -33,19 +33,17 @@ _FORCING = ("dspark",)
 
 
 def _names(a: Architecture) -> set[str]:
-    stated = a.field("architectures")
-    names = {str(name) for name in stated} if isinstance(stated, list) else set()
+    listed = a.field("architectures")
+    names = {str(name) for name in listed} if isinstance(listed, list) else set()
     return names or {_CLASSES.get(shape.family(a), "")}
 
 
-def _stated(pool: Pool) -> tuple[int, ...]:
+def _asked(pool: Pool) -> tuple[int, ...]:
     """What the environment of a container asks for; both where it cannot be read, none where it says nothing."""
-    for container in pool.containers:
-        fact = container.variable(_VARIABLE)
-        if fact is not None:
-            known = fact.state is FactState.KNOWN
-            return ((SECOND,) if str(fact.value).strip() not in {"0", ""} else (FIRST,)) if known else (SECOND, FIRST)
-    return ()
+    value = stated.variable(pool, _VARIABLE)
+    if value is None:
+        return ()
+    return ((FIRST,) if value == "0" else (SECOND,)) if value else (SECOND, FIRST)
 
 
 def runners_of(pool: Pool, vendor: str = "NVIDIA") -> tuple[int, ...]:
@@ -53,8 +51,8 @@ def runners_of(pool: Pool, vendor: str = "NVIDIA") -> tuple[int, ...]:
     version = version_of(pool)
     if version is not None and version < (0, 20, 0):
         return (FIRST,)
-    if stated := _stated(pool):
-        return stated
+    if asked := _asked(pool):
+        return asked
     if version is None:
         return SECOND, FIRST
     if version < (0, 22, 0):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.capacity import shape
+from servelint.capacity import shape, stated
 from servelint.capacity.limits import readings, version_of
 from servelint.capacity.step import of_gib
 from servelint.capacity.vision import has_tower
@@ -54,21 +54,12 @@ def before_loading(accelerator: Accelerator, layout: Layout) -> Estimate:
     return of_gib(0.35, 1.2, 3.0)
 
 
-def _word(pool: Pool, name: str) -> str | None:
-    """What a flag states; "" for what cannot be read, None where nobody states it."""
-    for container in pool.containers:
-        argument = container.command.last(name) if container.command is not None else None
-        if argument is not None:
-            return "" if argument.value_is_unknown else str(argument.value or "1")
-    return None
-
-
 def _attends_by_aiter(pool: Pool, layout: Layout) -> bool | None:
     """Whether AMD's kernels compute the attention, their default but for latents of other than 16 or 128 heads on a rank and
     for sparse attention; None where that is open (``_get_default_attn_backend`` in ``server_args.py`` 0.5.17)."""
-    stated, a = _word(pool, "--attention-backend"), pool.architecture.value
-    if stated is not None:
-        return stated == "aiter" if stated else None
+    backend, a = stated.flag(pool, "--attention-backend"), pool.architecture.value
+    if backend is not None:
+        return backend == "aiter" if backend else None
     if not a.is_mla:
         return True
     return not a.number("index_n_heads", 0) and shape.heads(a) / layout.attention_tensor in {16, 128}
@@ -120,8 +111,8 @@ def laid_out(pool: Pool, left: Estimate) -> Estimate:
     counted 576 up to 0.5.20, beside 132 of the index: the cache is that much larger than planned (GLM-5 on MI355X with
     0.5.8.post1: 186.8 GiB in 167.8)."""
     a, version = pool.architecture.value, version_of(pool)
-    stated = str(pool.kv_cache_dtype.get("") or "").lower()
-    if not a.is_mla or not a.number("index_n_heads", 0) or "fp8" not in stated or (version is not None and version > (0, 5, 20)):
+    dtype = str(pool.kv_cache_dtype.get("") or "").lower()
+    if not a.is_mla or not a.number("index_n_heads", 0) or "fp8" not in dtype or (version is not None and version > (0, 5, 20)):
         return left
     return Estimate(left.low, left.mid, max(left.high, left.high * (656 + 132) / (576 + 132)))
 
@@ -135,14 +126,6 @@ def windowed_share(pool: Pool, architecture: Architecture) -> float:
     return 1.0
 
 
-def _number(pool: Pool, name: str) -> float | None:
-    stated = _word(pool, name)
-    try:
-        return float(stated) if stated else None
-    except ValueError:
-        return None
-
-
 def of_tokens(pool: Pool, size: float, state: float) -> Estimate:
     """What tokens get of a pool of ``size`` bytes where each request has recurrent states of ``state`` bytes.
 
@@ -151,13 +134,13 @@ def of_tokens(pool: Pool, size: float, state: float) -> Estimate:
     """
     if size <= 0 or state <= 0:
         return Estimate.exact(size)
-    ratio = _number(pool, "--mamba-full-memory-ratio") or _STATES_PER_TOKENS
+    ratio = stated.number(pool, "--mamba-full-memory-ratio") or _STATES_PER_TOKENS
     shared, least = size / (1 + ratio), max(0.0, size - state * max(readings(pool.max_num_seqs) or (1,)))
-    slots, version = _number(pool, "--max-mamba-cache-size"), version_of(pool)
+    slots, version = stated.number(pool, "--max-mamba-cache-size"), version_of(pool)
     if slots is not None:
         return Estimate.exact(max(0.0, size - slots * state))
     if pool.containers and version is not None and version >= (0, 5, 4):
-        own = _word(pool, "--disable-radix-cache") is not None and pool.max_num_seqs.is_known
+        own = stated.flag(pool, "--disable-radix-cache") is not None and pool.max_num_seqs.is_known
         return Estimate.exact(least if own else shared)
     return Estimate(min(shared, least), shared, max(shared, least))
 

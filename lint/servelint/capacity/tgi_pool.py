@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.capacity import shape
+from servelint.capacity import shape, stated
 from servelint.capacity.limits import readings, version_of
 from servelint.capacity.regimes import hull
 from servelint.estimate import Estimate
@@ -38,13 +38,12 @@ class TgiTerms:
 
 def _stated_input(pool: Pool) -> int | None:
     """``--max-input-tokens`` or its older name, on the command line or in the environment; None where neither can be read."""
-    for container in pool.containers:
-        for flag in ("--max-input-tokens", "--max-input-length"):
-            argument = container.command.last(flag) if container.command is not None else None
-            variable = container.variable(flag.removeprefix("--").replace("-", "_").upper())
-            text = (argument.value or "") if argument is not None else variable.get("") if variable is not None else ""
-            if str(text).strip().isdecimal():
-                return int(text)
+    for name in ("--max-input-tokens", "--max-input-length"):
+        text = stated.flag(pool, name)
+        if text is None:
+            text = stated.variable(pool, name.removeprefix("--").replace("-", "_").upper())
+        if text and text.isdecimal():
+            return int(text)
     return None
 
 
@@ -54,9 +53,9 @@ def prefill_tokens(pool: Pool) -> int:
     version = version_of(pool)
     if version is not None and version >= (3, 0, 0):
         return _PREFILL_SINCE_3
-    stated = _stated_input(pool)
-    if stated is not None:
-        return stated + _ROOM
+    longest_input = _stated_input(pool)
+    if longest_input is not None:
+        return longest_input + _ROOM
     longest = pool.max_model_len.get(0)
     return min(_DEFAULT_INPUT, longest) + _ROOM if longest else _DEFAULT_INPUT + _ROOM
 
