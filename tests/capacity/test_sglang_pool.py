@@ -46,7 +46,7 @@ def _device(name: str) -> Accelerator:
 def _with(pool: Pool, **flags: str) -> Pool:
     """The pool of a command line with these flags."""
     stated = {
-        "--" + name.replace("_", "-"): SimpleNamespace(value=value, value_is_unknown=value == "?")
+        "--" + name.replace("_", "-"): SimpleNamespace(value=value, value_is_unknown=value == "?", flag=None)
         for name, value in flags.items()
     }
     container: Any = SimpleNamespace(command=SimpleNamespace(last=stated.get), environment={})
@@ -210,3 +210,31 @@ def test_drafts_are_loaded_before_the_pool_is_sized_since_0_5_14(pool: Callable[
     assert both("0.5.17", speculative="eagle")[0] == pytest.approx(51.05 + 5.53, rel=0.01)
     assert "17 full" in both("0.5.17", speculative="eagle")[1]
     assert both("0.5.13", speculative="eagle") == both("0.5.13")
+
+
+@pytest.mark.parametrize(
+    ("model", "flags", "share"),
+    [
+        ("openai/gpt-oss-20b", {"swa_full_tokens_ratio": "0.25"}, 0.25),
+        ("openai/gpt-oss-20b", {"swa_full_tokens_ratio": "?"}, 0.8),
+        ("openai/gpt-oss-20b", {"swa_full_tokens_ratio": "7"}, 0.8),
+        ("openai/gpt-oss-20b", {"swa_full_tokens_ratio": "0.25", "disable_hybrid_swa_memory": ""}, 1.0),
+        ("google/gemma-3-27b-it", {"swa_full_tokens_ratio": "0.25"}, 1.0),
+    ],
+)
+def test_a_flag_says_what_sliding_layers_keep(pool: Callable[..., Pool], model: str, flags: dict[str, str], share: float) -> None:
+    made = _with(pool(engine="sglang", architecture=model, version="0.5.18"), **flags)
+    cache = kv_cache_of(made, Layout("sglang"), shape.layer_kinds(made.architecture.value), 8192)
+    each = {group.mixer: group.page_bytes / group.layers for group in cache.groups}
+    assert each[shape.SLIDING] == pytest.approx(share * each[shape.FULL])
+
+
+def test_a_flag_says_what_the_windows_of_deepseek_v4_keep(pool: Callable[..., Pool]) -> None:
+    made = pool(engine="sglang", architecture="deepseek-ai/DeepSeek-V4-Flash", version="0.5.18")
+    kinds = shape.layer_kinds(made.architecture.value)
+    usual, half = (
+        kv_cache_of(each, Layout("sglang", tensor=8), kinds, 8192, last=True).bytes_per_token
+        for each in (made, _with(made, swa_full_tokens_ratio="0.05"))
+    )
+    windows = 584 * 44 + 8 / 128 * 16 * (512 + 128) * 21  # latents of every layer, states of those of ratio 4
+    assert usual - half == pytest.approx(0.05 * windows, rel=0.01)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _BLOCK, _WINDOW_BLOCK = 256, 64
 _ROPE_BYTES, _SCALE_BYTES = 64, 8  # beyond one byte a value: 64 rope values take two
-_SHARE_OF_WINDOWS = 0.1  # SGLang's --swa-full-tokens-ratio for this family
+_SHARE_OF_WINDOWS = 0.1  # SGLang's --swa-full-tokens-ratio, its default for this family
 _STATES = {shape.COMPRESSED_4: (4, 8), shape.COMPRESSED_128: (8, 128)}  # block and window of a compressor's states
 
 
@@ -45,6 +45,8 @@ def _of_sglang(pool: Pool, mixers: Sequence[str], width: int, index: int, fours:
     """SGLang sizes one pool for each kind by the tokens of the whole: windows and the states of ratio 4 for a tenth of them
     (``swa_full_tokens_ratio``), up to 0.5.14 those of ratio 128, too; always in 8 bits (``pool_configurator.py`` of 0.5.12 to
     0.5.23; 15955.85 bytes a token logged of V4-Flash, of which this gives all)."""
+    from servelint.capacity.sglang_pool import tokens_ratio  # lazily: only of SGLang's pools
+
     version, drafts = version_of(pool), speculates(pool)
     latent, beside = width + _ROPE_BYTES + _SCALE_BYTES, index + 4
     layers = len(mixers) + shape.whole(pool.architecture.value, "num_nextn_predict_layers", default=1)
@@ -52,7 +54,7 @@ def _of_sglang(pool: Pool, mixers: Sequence[str], width: int, index: int, fours:
     states = rings * 8 / 128 * 4 * 4 * (width + index) * fours
     if version is not None and version < (0, 5, 15):
         states += rings * 2 * 4 * width * many
-    near = _SHARE_OF_WINDOWS * (latent * layers + states)
+    near = tokens_ratio(pool, _SHARE_OF_WINDOWS) * (latent * layers + states)
     per_token = (fours * (latent + beside) / 4 + many * latent / 128 + near) * (1 + (1 / layers if drafts else 0))
     formula = f"{fours} layers × {latent + beside} B / 4 + {many} layers × {latent} B / 128 + {near:.0f} B of windows and states"
     return KvCache((Group("latents", len(mixers), 1, per_token),), per_token, 1, 1, False, formula)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from servelint.deployment import Pool
 
 _STATES_PER_TOKENS = 0.9  # --mamba-full-memory-ratio, its default: bytes of recurrent states for each of tokens
-_WINDOWED = 0.8  # --swa-full-tokens-ratio: tokens of sliding layers for each of a full layer
+_WINDOWED = 0.8  # --swa-full-tokens-ratio, its default
 # Types of model whose sliding layers have a pool of their own, and since when (``is_hybrid_swa_model`` in
 # ``configs/model_config.py`` of 0.5.8, 0.5.9, 0.5.12 and 0.5.16). In all others, and before, every layer keeps every token.
 _OWN_POOL = (
@@ -120,10 +120,14 @@ def laid_out(pool: Pool, left: Estimate) -> Estimate:
 def windowed_share(pool: Pool, architecture: Architecture) -> float:
     """Tokens of a sliding layer for each of a full one; the fewest where the release is not known."""
     kind, version = str(architecture.field("model_type") or ""), version_of(pool)
-    for since, kinds in _OWN_POOL:
-        if kind.startswith(kinds) and (version is None or version >= since):
-            return _WINDOWED
-    return 1.0
+    own = any(kind.startswith(kinds) and (version is None or version >= since) for since, kinds in _OWN_POOL)
+    return tokens_ratio(pool, _WINDOWED) if own and not stated.is_on(pool, "--disable-hybrid-swa-memory") else 1.0
+
+
+def tokens_ratio(pool: Pool, default: float) -> float:
+    """``--swa-full-tokens-ratio``: tokens that windows keep for each of a full layer."""
+    ratio = stated.number(pool, "--swa-full-tokens-ratio")
+    return ratio if ratio is not None and 0 < ratio <= 1 else default
 
 
 def of_tokens(pool: Pool, size: float, state: float) -> Estimate:
