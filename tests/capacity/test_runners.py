@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from servelint.catalogue.accelerators import Accelerator
+    from servelint.catalogue.architecture import Architecture
     from servelint.deployment import Pool
 
 LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
@@ -143,3 +144,20 @@ def test_the_middle_of_what_is_set_aside_is_that_of_the_likeliest_step(pool: Cal
     )
     found = memory_of(several, h100, Layout("vllm")).graphs_bytes
     assert found == Estimate(few.graphs_bytes.low, few.graphs_bytes.mid, many.graphs_bytes.high)
+
+
+JAMBA = {"model_type": "jamba", "attn_layer_period": 4, "attn_layer_offset": 2, "mamba_d_state": 16}
+FALCON = {"model_type": "falcon_h1", "mamba_n_heads": 16, "mamba_d_head": 64, "mamba_d_state": 64}
+
+
+@pytest.mark.parametrize("states", [JAMBA, FALCON], ids=["jamba", "falcon_h1"])
+def test_a_model_is_hybrid_whatever_keeps_its_states(
+    pool: Callable[..., Pool], architecture: Callable[..., Architecture], h100: Accelerator, states: dict[str, Any]
+) -> None:
+    plain, hybrid = (
+        pool(architecture=architecture(), version="0.28.0"),
+        pool(architecture=architecture(**states), version="0.28.0"),
+    )
+    assert (runners_of(plain), runners_of(hybrid)) == ((SECOND,), (FIRST,))
+    less, more = (graph_estimate(each, h100, Shards.of(Layout("vllm")), 8, (8192, 1024)).mid for each in (plain, hybrid))
+    assert more > less, "states are inputs of a graph, too"

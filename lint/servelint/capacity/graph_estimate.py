@@ -38,7 +38,7 @@ def graph_estimate(pool: Pool, accelerator: Accelerator, shards: Shards, layers:
     sizes = captured(pool, accelerator, tokens, sequences)
     kinds = shape.layer_kinds(a)
     latent = any(kind.mixer in LATENT_MIXERS for kind in kinds)
-    states = sum(kind.mixer in {shape.LINEAR, shape.MAMBA, shape.DELTA} for kind in kinds)
+    states = sum(kind.mixer in shape.STATES for kind in kinds)
     grown = 2.0 if latent and (a.number("index_n_heads", 0) or not a.is_mla) else 1.0  # indexers launch as much again
     graphs = sizes.pieces + sizes.wholes - 2
     per = layers * graphs * (kept_bytes(a) / MIB + _STATES_MORE * states / len(kinds))

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 DEFAULT_BLOCK = 16  # vllm/config/cache.py on CUDA
 _INDEXER_TOKEN_BYTES = 132  # DeepSeek sparse attention: 128 fp8 index values and a 32-bit scale per token and layer
 _SPARSE_FP8_TOKEN_BYTES = 656  # vLLM's fp8_ds_mla: 512 fp8 latents, four 32-bit scales, 64 16-bit rope values
-_STATE = frozenset({shape.LINEAR, shape.MAMBA, shape.SELECTIVE, shape.CONV, shape.DELTA, shape.LIGHTNING})
+_STATE = shape.STATES - {shape.BESIDE}  # alone
 _BYTES = {
     "bfloat16": 2.0, "bf16": 2.0, "float16": 2.0, "fp16": 2.0, "half": 2.0, "float32": 4.0, "fp32": 4.0, "fp8": 1.0,
     "fp8_e4m3": 1.0, "fp8_e5m2": 1.0, "fp8_inc": 1.0, "fp8_ds_mla": 1.0, "int8": 1.0,

@@ -20,9 +20,6 @@ FIRST, SECOND = 1, 2
 _VARIABLE = "VLLM_USE_V2_MODEL_RUNNER"
 _CLASSES = {"qwen3": "Qwen3ForCausalLM", "llama": "LlamaForCausalLM", "mistral": "MistralForCausalLM"}
 _NAMED = frozenset({"DeepseekV2ForCausalLM", "Qwen2MoeForCausalLM", "GraniteMoeForCausalLM"})
-_STATES = frozenset(
-    {shape.LINEAR, shape.MAMBA, shape.CONV, shape.DELTA, shape.LIGHTNING, shape.BESIDE}
-)  # what makes a model hybrid
 _LATER = {  # from the release on, beside the dense models
     (0, 26, 0): ("InklingForCausalLM", "InklingForConditionalGeneration", "LongcatFlashNgramForCausalLM"),
     (0, 27, 1): ("KimiK3ForConditionalGeneration",),
@@ -69,7 +66,7 @@ def runners_of(pool: Pool, vendor: str = "NVIDIA") -> tuple[int, ...]:
     except UnknownFact:
         return FIRST, SECOND
     names, a = _names(pool.architecture.value), pool.architecture.value
-    experts, hybrid = a.experts > 0, any(kind.mixer in _STATES for kind in kinds)
+    experts, hybrid = a.experts > 0, any(kind.mixer in shape.STATES for kind in kinds)
     if version < (0, 24, 0):
         dense = {"Qwen3ForCausalLM"} if version < (0, 23, 0) else set(_CLASSES.values())
         return (SECOND,) if names & dense and not experts and not a.quantization else (FIRST,)

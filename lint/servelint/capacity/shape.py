@@ -33,6 +33,8 @@ CROSS = "cross"  # keys and values of an image
 BESIDE = "full and mamba"  # attention and a state-space mixer in one layer
 WINDOW_LATENT, COMPRESSED_4, COMPRESSED_128 = "latent window", "latent of 4", "latent of 128"  # DeepSeek V4
 NONE = "none"
+# Mixers that keep a state of constant size for each request, alone or beside keys and values.
+STATES = frozenset({LINEAR, MAMBA, SELECTIVE, CONV, DELTA, LIGHTNING, BESIDE})
 
 DENSE = "dense"
 MOE = "moe"
