@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+LLAMA = "meta-llama/Llama-3.1-8B-Instruct"
 MANIFEST = """\
 apiVersion: apps/v1
 kind: Deployment
@@ -24,7 +25,7 @@ spec:
       containers:
         - name: vllm
           image: vllm/vllm-openai:{image}
-          args: [--model=meta-llama/Llama-3.1-8B-Instruct{flags}]
+          args: [--model={model}{flags}]
           env: [{env}]
           resources: {{limits: {{nvidia.com/gpu: 1}}}}
 """
@@ -32,9 +33,9 @@ spec:
 
 @pytest.fixture
 def memory(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..., dict[str, Any]]:
-    def make(flags: str = "", env: str = "", image: str = "v0.19.1") -> dict[str, Any]:
+    def make(flags: str = "", env: str = "", image: str = "v0.19.1", model: str = LLAMA) -> dict[str, Any]:
         file = tmp_path / "served.yaml"
-        file.write_text(MANIFEST.format(flags=flags, env=env, image=image), encoding="utf-8")
+        file.write_text(MANIFEST.format(flags=flags, env=env, image=image, model=model), encoding="utf-8")
         assert main(["derive", "--isolated", str(file), "--format", "json"]) == 0
         found: dict[str, Any] = json.loads(capsys.readouterr().out)["deployments"][0]["pools"][0]["memory"]
         return found
@@ -81,3 +82,15 @@ def test_a_variable_chooses_the_sampler(memory: Callable[..., dict[str, Any]]) -
     assert flashinfer[2] < 2.5
     assert either[0] < flashinfer[1] < native[1] == either[1], "what nobody states may be either"
     assert activation("'0'", "v0.19.1") == activation("", "v0.19.1")
+
+
+def test_a_limit_on_images_leaves_open_whether_they_are_profiled(memory: Callable[..., dict[str, Any]]) -> None:
+    """The result of an encoder stays beside the forward pass, as its run comes before: both or neither."""
+
+    def activation(flags: str) -> tuple[float, float, float]:
+        found = memory(flags, "", "v0.23.0", "Qwen/Qwen3-VL-8B-Instruct")["activation_gib"]
+        return found["low"], found["mid"], found["high"]
+
+    plain, limited, without = (activation(flags) for flags in ("", ", --limit-mm-per-prompt=image=1", ", --language-model-only"))
+    assert limited[1:] == plain[1:]
+    assert limited[0] == without[0] < plain[0]

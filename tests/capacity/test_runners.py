@@ -118,7 +118,7 @@ class TestEncoders:
         found = encoder_memory(pool(architecture=HYBRID, version="0.27.1"), 2, 2.0, 8192)
         assert found is not None
         assert found[0].mid == pytest.approx(1.46 * GIB, rel=0.01)
-        assert found[1] == 16384 * 5120 * 2
+        assert found[1] == Estimate.exact(16384 * 5120 * 2)
 
     def test_videos_by_the_tokens_of_a_step(self, pool: Callable[..., Pool]) -> None:
         made = pool(architecture="google/gemma-4-31B-it", version="0.23.0")

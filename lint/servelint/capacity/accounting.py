@@ -130,6 +130,7 @@ class _Profile(NamedTuple):
         known = regime.logged or (regime.graphs_inside and not a.experts)
         spread = (1.0, 1.0) if calibrated else (0.8, 1.25) if known else (0.6, 1.7)
         encoder = None
+        # Runner 2 profiles no images before 0.27 (vllm-project/vllm pull request 48469).
         if a.vision and first and regime.name != "V0" and not (runner == SECOND and not regime.by_free_memory):
             from servelint.capacity.encoder import encoder_memory  # lazily: of models that see
 

@@ -123,7 +123,7 @@ def profiled_peak(
     last: bool,
     longest: int | None = None,
     spread: tuple[float, float] = (1.0, 1.0),
-    encoder: tuple[Estimate, float] | None = None,
+    encoder: tuple[Estimate, Estimate] | None = None,
     sampler: Estimate | None = None,
     attention: bool = True,
 ) -> tuple[Estimate, str]:
@@ -152,7 +152,7 @@ def profiled_peak(
         chunk = latent_chunk_bytes(a, shards, rows, longest, element) if latent and attention else 0.0
         images = image_states_bytes(a, rows, element) * (0.2, 1.0, 1.5)[which] if crossed else 0.0
         workspace = scale * expert_workspace(a, shards, count, element)
-        kept = encoder[1] if encoder is not None else 0.0
+        kept = encoder[1][which] if encoder is not None else 0.0
         indexed = indexer_bytes(a, longest)
         if indexed:
             indexed += scale * count * element * _COPIES * shape.hidden_size(a)

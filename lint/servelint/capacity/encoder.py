@@ -38,7 +38,7 @@ def _patches(kind: str, merge: int, tokens: float) -> tuple[int, int]:
     return _TOKENS * merge**2, _TOKENS
 
 
-def encoder_memory(pool: Pool, ranks: int, element_bytes: float, tokens: float) -> tuple[Estimate, float] | None:
+def encoder_memory(pool: Pool, ranks: int, element_bytes: float, tokens: float) -> tuple[Estimate, Estimate] | None:
     """Peak bytes of the run on each of ``ranks`` tensor-parallel ranks, and bytes of its result, which stays until the profile is
     taken; None for other towers. ``tokens``: of a step.
 
@@ -62,4 +62,4 @@ def encoder_memory(pool: Pool, ranks: int, element_bytes: float, tokens: float) 
     out = int(vision.get("out_hidden_size") or (vision.get("hidden_size") if vision.get("embed_dim") else 0) or 0)
     kept = results * element_bytes * out * (1 + (len(stacked) if isinstance(stacked, list | tuple) else 0))
     low, middle, high = _profiled(pool)
-    return Estimate(0.8 * low * peak, middle * peak, 1.15 * high * peak), low * kept
+    return Estimate(0.8 * low * peak, middle * peak, 1.15 * high * peak), Estimate(low * kept, middle * kept, high * kept)
