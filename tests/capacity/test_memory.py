@@ -10,6 +10,7 @@ from servelint.capacity.layout import Layout, layout_of
 from servelint.capacity.limits import speculates
 from servelint.capacity.memory import as_checked, memory_of, need_of
 from servelint.capacity.regimes import REGIMES, default_limits, regimes_of
+from servelint.catalogue import accelerators
 from servelint.engines.versions import Version
 from servelint.estimate import Estimate
 from servelint.facts import Fact, FactState, Origin, OriginKind, UnknownFact
@@ -273,3 +274,16 @@ def test_some_releases_hold_every_stage_against_one_rank(
     need = checked.request_bytes(202752)
     assert (need == pytest.approx(71.16 * GIB, rel=0.001)) is (whole or stages == 1)
     assert (checked is budget) is not whole
+
+
+def test_what_communicators_take_on_amds_devices_is_open(pool: Callable[..., Pool]) -> None:
+    """SGLang's logs of MI355X: 4.4 GiB gone at TP 8, 8.8 at TP 2; 0.5 on one."""
+    device = accelerators.find("MI355X")
+    assert device is not None
+    alone, grouped = (
+        memory_of(pool(architecture="Qwen/Qwen3-32B", version=version, tensor=ranks), device, Layout("vllm", tensor=ranks))
+        for version, ranks in (("0.24.0", 1), ("0.24.0", 2))
+    )
+    assert alone.overhead_bytes.high < 2 * GIB
+    assert grouped.overhead_bytes.low < GIB
+    assert grouped.overhead_bytes.high > 8.8 * GIB

@@ -86,6 +86,8 @@ def test_what_is_gone_before_the_weights(h100: Accelerator) -> None:
     assert before_loading(_device("RTX 4090"), Layout("sglang", tensor=2)).mid < GIB
     assert before_loading(_device("A100-SXM4-80GB"), Layout("sglang", tensor=2)).mid < grouped.mid
     assert before_loading(_device("DGX Spark GB10"), Layout("sglang")).mid > 8 * GIB
+    bridged = before_loading(_device("H100-PCIE-80GB"), Layout("sglang", tensor=2))  # or not: both are sold
+    assert bridged.low < 0.7 * GIB < 2 * GIB < bridged.high
     assert before_loading(h100, Layout("sglang", data=2)) == alone
 
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 # Devices for which vLLM keeps workspaces of FlashInfer's fused all-reduce (vllm/distributed/device_communicators/
 # all_reduce_utils.py, flashinfer_all_reduce.py): H100 and H200, B200, B300. Others have NCCL's and the custom all-reduce's only.
 _FUSED_REDUCE = frozenset({(9, 0), (10, 0), (10, 3)})
+_RCCL = 10.0  # GiB at most: SGLang found 4.4 gone at TP 8 and 8.8 at TP 2 on MI355X; no log of vLLM says
 
 
 def non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version: Version | None) -> Estimate:
@@ -25,7 +26,10 @@ def non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version:
     if grouped and regime.name != "V0" and accelerator.compute_capability not in _FUSED_REDUCE:
         # 0.55 GiB in vLLM 0.11; 0.75 with 0.27 on two RTX 5090 (noonghunna/club-3090 issue 1087).
         middle = 0.75 if regime.graphs_inside else 0.6
-        return Estimate(regime.grouped.low, middle * GIB, min(max(1.8 * GIB, regime.grouped.low), regime.grouped.high))
+        high = min(max(1.8 * GIB, regime.grouped.low), regime.grouped.high)
+        if accelerator.vendor == "AMD":
+            high = _RCCL * GIB
+        return Estimate(regime.grouped.low, middle * GIB, high)
     if grouped:
         return regime.grouped
     if layout.pipeline > 1:
@@ -38,18 +42,16 @@ def non_torch(regime: Regime, layout: Layout, accelerator: Accelerator, version:
 # Bytes that the sampler of runner 2 keeps for each request and token of the vocabulary: a count in 32 bits and a mask of one
 # (vllm/v1/worker/gpu/sample/penalties.py). Counted only where all of the memory gone is, since 0.27.
 KEPT_COUNTS = 4.125
-# Devices whose memory is the host's: pages of files and of other processes count as gone. Qwen3-0.6B took 2.2 GiB beside its
-# weights, Qwen3.6-27B 8.4 (GB10, vLLM 0.27).
-_SHARED_MEMORY = frozenset({"DGX Spark GB10"})
 # From this release on blocks of the allocator are not split while memory is profiled; before, what a small tensor is cut out of
 # is not given back (``_scoped_allocator_max_split`` in vllm/v1/worker/gpu_worker.py 0.31).
 _UNSPLIT_FROM = (0, 31, 0)
 
 
 def of_free_memory(regime: Regime, accelerator: Accelerator, kept: Estimate | None) -> Estimate:
-    """What counts where memory that is gone does: what a sampler ``kept``, and on devices that share the host's, the host's."""
+    """What counts where memory that is gone does: what a sampler ``kept``, and on devices that share the host's, the host's:
+    Qwen3-0.6B took 2.2 GiB beside its weights, Qwen3.6-27B 8.4 (GB10, vLLM 0.27)."""
     total = Estimate.exact(0.0)
-    if regime.graphs_inside and accelerator.name in _SHARED_MEMORY:
+    if regime.graphs_inside and accelerator.shares_host_memory:
         total = total.plus(of_gib(0.0, 2.5, 12.0))
     return total.plus(kept) if kept is not None and regime.by_free_memory else total
 

@@ -35,19 +35,19 @@ _OWN_POOL = (
 
 
 def before_loading(accelerator: Accelerator, layout: Layout) -> Estimate:
-    """Context and communicators, in GiB of the device's total less what ``Load weight begin. avail mem`` says.
+    """Context and communicators: the device's total less what ``Load weight begin. avail mem`` says, logged in GiB.
 
     0.3-0.7 on one GPU (H100, A100, RTX 4090, L4, MI300X, MI355X; 0.4.1 to 0.5.19). Over several: 1.5-3.0 on H100, H200 and B200,
     of which NCCL's buffers are 2.0 at TP 8; 0.4-0.7 on L4 and RTX 4090, which have no NVLink; on MI355X 4.4 at TP 8 and 8.8 at
     TP 2. A GB10 shares its memory with the host: 8-10.
     """
-    if "unified" in accelerator.memory_type.lower():
+    if accelerator.shares_host_memory:
         return of_gib(0.5, 8.5, 20.0)
     if layout.tensor == layout.pipeline == 1:
         return of_gib(0.25, 0.6, 1.1)
     if accelerator.vendor == "AMD":
         return of_gib(0.8, 5.0, 10.0)
-    if accelerator.compute_capability in {(9, 0), (10, 0), (10, 3)}:
+    if accelerator.compute_capability in {(9, 0), (10, 0), (10, 3)} and accelerator.has_nvlink:
         return of_gib(1.2, 2.2, 3.2)
     if accelerator.has_nvlink is False or (accelerator.memory_type.startswith("GDDR") and not accelerator.has_nvlink):
         return of_gib(0.35, 0.55, 1.5)
@@ -92,7 +92,7 @@ def beside_tensors(pool: Pool) -> Estimate:
     known = pool.accelerator.value if pool.accelerator.is_known else None
     if known is not None and known.vendor == "AMD":
         return of_gib(0.0, 0.1, 2.6)
-    if known is not None and "unified" in known.memory_type.lower():
+    if known is not None and known.shares_host_memory:
         return of_gib(0.0, 0.1, 1.0)
     return of_gib(0.0, 0.05, 0.25)
 

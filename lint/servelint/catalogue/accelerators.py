@@ -70,6 +70,11 @@ class Accelerator(NamedTuple):
         return self.name
 
     @property
+    def shares_host_memory(self) -> bool:
+        """Whether its memory is the host's: pages of files and of other processes count as gone."""
+        return "unified" in self.memory_type.lower()
+
+    @property
     def pcie_bytes_per_second(self) -> float | None:
         """Sixteen lanes, one direction."""
         return _PCIE_X16.get(self.pcie_generation or 0)
