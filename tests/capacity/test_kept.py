@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.capacity import shape
 from servelint.capacity.layout import Layout
 from servelint.capacity.weights import weights_of
+from servelint.catalogue import accelerators, models
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -50,3 +51,34 @@ def test_pools_of_one_model_keep_their_own_dtype_and_draft(
     fp8 = weights_of(pool(architecture=model, quantization="fp8"), layout).largest
     assert wide.mid > 1.9 * plain.mid > 1.9 * fp8.mid
     assert weights_of(pool(architecture=model), layout).largest == plain
+
+
+def test_pools_of_one_model_keep_their_own_release_engine_device_and_draft(pool: Callable[..., Pool]) -> None:
+    """One architecture, asked in turn by pools that differ in all that its bytes depend on, gives each what a fresh one does."""
+
+    def asked(model: str, *pools: dict[str, Any]) -> list[float]:
+        one = models.find(model)
+        kept, fresh = [], []
+        for facts in pools:
+            layout = Layout(facts["engine"], tensor=facts.get("tensor", 1), pipeline=facts.get("pipeline", 1))
+            kept.append(weights_of(pool(architecture=one, **facts), layout).largest)
+            fresh.append(weights_of(pool(architecture=one._replace() if one else None, **facts), layout).largest)
+        assert kept == fresh
+        return [each.mid for each in kept]
+
+    oss: list[dict[str, Any]] = [
+        {"engine": "vllm", "version": "0.10.1"}, {"engine": "vllm", "version": "0.19.0"}, {"engine": "trtllm"},
+        {"engine": "vllm", "version": "0.19.0", "tensor": 2}, {"engine": "vllm", "version": "0.19.0", "pipeline": 2},
+    ]  # fmt: skip
+    assert len(set(asked("openai/gpt-oss-20b", *oss))) == len(oss)
+    devices = [{"accelerator": accelerators.find(name)} for name in ("H200-SXM-141GB", "B200")]
+    flash = [
+        {"engine": "sglang", "version": "0.5.12", "tensor": 4, **facts}
+        for facts in (*devices, {**devices[0], "version": "0.5.16"})
+    ]
+    hopper, blackwell, later = asked("deepseek-ai/DeepSeek-V4-Flash", *flash)
+    assert hopper > blackwell == later, "the scales of experts stayed in 32 bits on Hopper up to 0.5.15"
+    plain, drafting = asked(
+        "Qwen/Qwen3.6-27B", *({"engine": "vllm", "version": "0.24.0", **more} for more in ({}, {"speculative": "mtp"}))
+    )
+    assert drafting > plain
