@@ -262,7 +262,7 @@ def _sglang(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
         activation=_forward(pool, accelerator, layout),
         overhead=overhead,
         # 0.1 GiB for few sizes to 1.9 for 160 requests and more; 2.8 more of prefills (0.5.19).
-        graphs=Estimate.exact(0.0) if pool.enforce_eager.get(False) else of_gib(0.05, 1.5, 4.0),
+        graphs=Estimate.exact(0.0) if pool.enforce_eager.get(False) else of_gib(0.05, 1.5, 4.8),
         pool=sglang_pool.laid_out(pool, left),
         regime="SGLang",
         formulas=("mem_fraction_static × device", "one step, outside the static pool", "budget − weights − fraction × context"),

@@ -224,7 +224,7 @@ def _stages(
             from servelint.capacity.vision import tower_on_a_rank
 
             own = own.plus(tower_on_a_rank(a, vision, layout.tensor, shape.hidden_size(a)).times(plain))
-        result.append(own.plus(shape.hidden_size(a) * plain if last else 0.0))
+        result.append(own.plus(tensors.last_norm(a) * plain if last else 0.0))
     return tuple(result), layers
 
 
