@@ -279,7 +279,8 @@ def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
     activation, overhead = _forward(pool, accelerator, layout), of_gib(0.4, 1.5, 4.0)
     free = device.minus(weights).minus(activation).minus(overhead)
     pool_bytes = Estimate(*(f * s if f > 0 else f for f, s in zip(free, share, strict=True)))
-    budget = Estimate(*(d - max(0.0, f) * (1 - s) for d, f, s in zip(device, free, share, strict=True)))
+    kept = Estimate(*(max(0.0, f) * (1 - s) for f, s in zip(free, reversed(share), strict=True)))  # free of the pool
+    budget = device.minus(kept)
     left = "fraction × (device − weights − activations − overhead)"
     return Terms(
         budget=budget,
