@@ -68,13 +68,15 @@ def _attends_by_aiter(pool: Pool, layout: Layout) -> bool | None:
 def kept_share(pool: Pool, accelerator: Accelerator, layout: Layout) -> Estimate:
     """What SGLang makes of a fraction, stated or not: 0.85 of it on AMD with contexts of more than 8192 tokens (from 0.4.7,
     ``attention_hook.py`` in 0.5.20), before 0.4.9 0.90 and before 0.4.5 0.95 of it for models that see (``model_runner.py``).
+    Both change the same argument, one after the other.
 
     Logged: 0.7225 of an MI355X under ``--mem-fraction-static 0.85`` with 0.5.17.
     """
     version, a = version_of(pool), pool.architecture.value
     share = Estimate.exact(1.0)
-    if has_tower(a) and version is not None and version < (0, 4, 9):
-        share = Estimate(0.90, 0.95, 0.95) if version < (0, 4, 5) else Estimate.exact(0.90)
+    if has_tower(a) and (version is None or version < (0, 4, 9)):
+        usual = 1.0 if version is None else 0.95 if version < (0, 4, 5) else 0.90
+        share = Estimate(0.90, usual, usual)
     if accelerator.vendor != "AMD" or (version is not None and version < (0, 4, 7)):
         return share
     longest = pool.max_model_len.get(0) or shape.whole(a, "max_position_embeddings")
@@ -83,7 +85,7 @@ def kept_share(pool: Pool, accelerator: Accelerator, layout: Layout) -> Estimate
     ours = _attends_by_aiter(pool, layout)
     if ours is False:
         return share
-    return Estimate(0.85, 0.85, 0.85 if ours and version is not None else 1.0)
+    return Estimate(0.85 * share.low, 0.85 * share.mid, (0.85 if ours and version is not None else 1.0) * share.high)
 
 
 def beside_tensors(pool: Pool) -> Estimate:
