@@ -94,3 +94,18 @@ def test_a_limit_on_images_leaves_open_whether_they_are_profiled(memory: Callabl
     plain, limited, without = (activation(flags) for flags in ("", ", --limit-mm-per-prompt=image=1", ", --language-model-only"))
     assert limited[1:] == plain[1:]
     assert limited[0] == without[0] < plain[0]
+
+
+@pytest.mark.parametrize("image", ["v0.19.1", "v0.21.0"])
+def test_flags_say_which_sizes_are_captured(memory: Callable[..., dict[str, Any]], image: str) -> None:
+    def graphs(flags: str) -> tuple[float, float, float]:
+        found = memory(flags, "", image)["graphs_gib"]
+        return found["low"], found["mid"], found["high"]
+
+    usual, few, many = (graphs(f"{', --max-cudagraph-capture-size=' if size else ''}{size}") for size in ("", "16", "2048"))
+    assert few[1] < 0.4 * usual[1] < usual[1] < 0.7 * many[1]
+    assert graphs(", --max-cudagraph-capture-size=512") == usual
+    stated = graphs(", '--compilation-config={\"max_cudagraph_capture_size\": 2048}'")
+    assert stated == (0.0, *many[1:]), "and it may say that there are none"
+    for flag in ("--compilation-config=$(SETTINGS)", "--cudagraph-capture-sizes=8", "-O0"):
+        assert graphs(f", {flag}") == (0.0, *usual[1:]), flag

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.capacity import shape
-from servelint.capacity.graphs import LATENT_MIXERS, captured, kept_bytes, split_bytes
+from servelint.capacity.graphs import LATENT_MIXERS, captured, is_open, kept_bytes, split_bytes
 from servelint.capacity.limits import version_of
 from servelint.capacity.runners import FIRST, SECOND
 from servelint.capacity.step import MIB
@@ -48,7 +48,7 @@ def graph_estimate(pool: Pool, accelerator: Accelerator, shards: Shards, layers:
     low = _FIRST[0] * share + 0.6 * per
     middle = max(first, sums) + per * (1 + grown) / 2
     high = max(_FIRST[2], 1.1 * sums) + 1.3 * per * grown + _SEGMENT * (sizes.pieces - 1)
-    return Estimate(low * MIB, middle * MIB, high * MIB)
+    return Estimate(0.0 if is_open(pool) else low * MIB, middle * MIB, high * MIB)
 
 
 def set_aside(pool: Pool, runner: int) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.capacity import shape
+from servelint.capacity import shape, stated
 from servelint.capacity.activation import forward_peak
 from servelint.capacity.limits import speculates, step_limits, version_of
 from servelint.capacity.quantization import dtype_bytes
@@ -33,6 +33,7 @@ _ESTIMATED_FROM = (0, 20, 0)  # what counts is the engine's own estimate from he
 _FEWER_SIZES_FROM = (0, 12, 0)  # 0.11.0 has the former, 0.19 the latter; the middle is a guess within the interval
 _LARGER_FROM, _DATACENTER_BLACKWELL = (0, 28, 0), frozenset({(10, 0), (10, 3)})
 _LARGEST = 512
+_OTHERWISE = ("--compilation-config", "--optimization-level", "--cudagraph-capture-sizes", "--cuda-graph-sizes")
 _SPLITS, _HOPPER, _WIDEST_HEAD = 32, 9, 256
 
 
@@ -68,22 +69,37 @@ def largest_size(
     return min(2 * int(decoding), 1024 if recent and capability in _DATACENTER_BLACKWELL else _LARGEST)
 
 
+def _number_after(text: str, name: str) -> int:
+    """The number of a field in the text of a JSON object; 0 where none is there to read."""
+    digits = "".join(c for c in text.partition(name)[2].partition(",")[0] if c.isdigit())
+    return int(digits or 0)
+
+
 def _drafted(pool: Pool) -> int:
     """Tokens drafted each step, as stated; 0 without a draft, 1 where the number is not there to read."""
     if not speculates(pool):
         return 0
-    digits = ""
-    if pool.speculative.is_known:
-        _, _, after = str(pool.speculative.value).partition("num_speculative_tokens")
-        digits = "".join(c for c in after.partition(",")[0] if c.isdigit())
-    return int(digits) if digits else 1
+    text = str(pool.speculative.value) if pool.speculative.is_known else ""
+    return _number_after(text, "num_speculative_tokens") or 1
+
+
+def _largest_stated(pool: Pool) -> int:
+    """The largest batch that a flag says is captured; 0 where none does."""
+    number = stated.number(pool, "--max-cudagraph-capture-size") or 0
+    return int(number) or _number_after(stated.flag(pool, "--compilation-config") or "", "max_cudagraph_capture_size")
+
+
+def is_open(pool: Pool) -> bool:
+    """Whether flags may say that there are fewer graphs, or none."""
+    return any(stated.flag(pool, name) is not None for name in _OTHERWISE)
 
 
 def captured(pool: Pool, accelerator: Accelerator, tokens: float, sequences: float) -> Captured:
-    """The default sizes for steps of ``tokens`` and ``sequences``."""
+    """The sizes for steps of ``tokens`` and ``sequences``: the default ones up to the largest, which a flag may state."""
     version = version_of(pool)
     decoding = sequences * (1 + _drafted(pool)) if version is None or version >= _FEWER_SIZES_FROM else sequences
-    largest = min(largest_size(pool.architecture.value, decoding, version, accelerator.compute_capability), int(tokens))
+    usual = largest_size(pool.architecture.value, decoding, version, accelerator.compute_capability)
+    largest = min(_largest_stated(pool) or usual, int(tokens))
     rows = min(largest, int(decoding))
     early = version is not None and version < _TWO_KINDS_FROM
     return Captured(capture_sizes(largest, version), 0 if early else capture_sizes(rows, version), largest, rows)
@@ -151,6 +167,8 @@ def graph_bytes(pool: Pool, accelerator: Accelerator, layout: Layout, layers: in
     shared = forward_peak(a, shards, sizes.largest, element) + split_bytes(pool, accelerator, shards, sizes.rows)
     middle = graphs * layers * kept_bytes(a) + shared
     if version is not None and _TWO_KINDS_FROM <= version < _ESTIMATED_FROM and accelerator.compute_capability == (_HOPPER, 0):
-        return Estimate(0.65 * middle, middle, 1.5 * middle)  # 44 measured configurations: 0.76 to 1.15 of the middle
+        return Estimate(
+            0.0 if is_open(pool) else 0.65 * middle, middle, 1.5 * middle
+        )  # 44 measured configurations: 0.76 to 1.15 of the middle
     few = max(0.25, graphs / 102)  # of the 51 default sizes of either kind, for which 1.9 GiB is the most that was seen
-    return Estimate(0.4 * middle, middle, max(1.6 * middle, min(1.9 * GIB, 1.9 * GIB * few)))
+    return Estimate(0.0 if is_open(pool) else 0.4 * middle, middle, max(1.6 * middle, min(1.9 * GIB, 1.9 * GIB * few)))
