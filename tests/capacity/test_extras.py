@@ -109,3 +109,16 @@ def test_flags_say_which_sizes_are_captured(memory: Callable[..., dict[str, Any]
     assert stated == (0.0, *many[1:]), "and it may say that there are none"
     for flag in ("--compilation-config=$(SETTINGS)", "--cudagraph-capture-sizes=8", "-O0"):
         assert graphs(f", {flag}") == (0.0, *usual[1:]), flag
+
+
+@pytest.mark.parametrize(
+    ("image", "flags"),
+    [("v0.6.3", ""), ("v0.6.3", ", --enable-chunked-prefill=false"), ("v0.19.1", ", --no-enable-chunked-prefill")],
+)
+def test_a_prompt_that_is_one_step_may_be_as_long_as_the_model_says(
+    memory: Callable[..., dict[str, Any]], image: str, flags: str
+) -> None:
+    model = "mistralai/Mistral-7B-Instruct-v0.2"
+    derived = memory(flags, "", image, model)["activation_gib"]
+    assert derived == memory(f"{flags}, --max-model-len=32768", "", image, model)["activation_gib"]
+    assert derived["mid"] > 1.5 * memory(f"{flags}, --max-model-len=8192", "", image, model)["activation_gib"]["mid"]

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from servelint.capacity.regimes import default_limits
 from servelint.capacity.step import GIB
+from servelint.engines.versions import VLLM_V1
 from servelint.estimate import Estimate
 from servelint.facts import FactState, UnknownFact
 
@@ -43,13 +44,15 @@ def version_of(pool: Pool) -> Version | None:
     return pool.version.value if pool.version.is_known else None
 
 
-def _whole_prompts(pool: Pool) -> bool:
-    """V0 cut prompts into chunks only beyond 32768 tokens of context and never of multimodal models (``vllm/engine/arg_utils.py``
-    0.6): a step was a whole prompt, so its activations grew with ``max_model_len`` (vllm-project/vllm issue 10517)."""
+def _whole_prompt(pool: Pool) -> int | None:
+    """Tokens of a step of V0 that is a whole prompt: it cut prompts into chunks only beyond 32768 tokens of context and never of
+    multimodal models (``vllm/engine/arg_utils.py`` 0.6), so its activations grew with the length that it accepts, stated or the
+    model's own (vllm-project/vllm issue 10517)."""
     version = version_of(pool)
-    if version is None or version >= (0, 8, 0) or not pool.max_model_len.is_known:
-        return False
-    return pool.max_model_len.value <= 32768 or (pool.architecture.is_known and bool(pool.architecture.value.vision))
+    longest = served_length(pool) if version is not None and version < VLLM_V1 else None
+    if longest is None or (longest > 32768 and not (pool.architecture.is_known and pool.architecture.value.vision)):
+        return None
+    return max(2048, longest)
 
 
 def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimate]:
@@ -58,8 +61,8 @@ def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimat
     if pool.engine.get("") == "vllm":
         device = device_bytes(accelerator).mid / GIB
         tiers = default_limits(version_of(pool), device, accelerator.name)
-        if not tokens and _whole_prompts(pool):
-            tokens = (max(2048, pool.max_model_len.value),)
+        if not tokens and (whole := _whole_prompt(pool)):
+            tokens = (whole,)
         tokens = tokens or tuple(tier[0] for tier in tiers)
         sequences = sequences or tuple(tier[1] for tier in tiers)
     else:
@@ -70,8 +73,8 @@ def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimat
         tokens = tokens or readings(pool.input_tokens_max) or readings(pool.max_model_len) or (_UNPRICED_STEP,)
         sequences = sequences or readings(pool.concurrency) or (1, 256)
     step = Estimate.spanning(*map(float, tokens))
-    if pool.chunked_prefill.get(True) is False and pool.max_model_len.is_known:
-        step = step.at_least(pool.max_model_len.value)  # without chunks a whole prompt is one step
+    if pool.chunked_prefill.get(True) is False:
+        step = step.at_least(served_length(pool) or 1)  # without chunks a whole prompt is one step
     rows = Estimate.spanning(*map(float, sequences))
     return step.at_least(1), rows.at_least(1)
 
