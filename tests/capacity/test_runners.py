@@ -63,6 +63,11 @@ def test_speculation_decides_too(pool: Callable[..., Pool], method: str, version
     assert runners_of(pool(architecture=HYBRID, version=version, speculative=method)) == runners
 
 
+def test_context_parallel_prefill_is_the_second_runners(pool: Callable[..., Pool]) -> None:
+    assert runners_of(pool(architecture=EXPERTS, version="0.28.0", prefill_context=2)) == (SECOND,)
+    assert runners_of(pool(architecture=EXPERTS, version="0.28.0", prefill_context=1)) == (FIRST,)
+
+
 def test_an_unknown_release_may_have_either(pool: Callable[..., Pool]) -> None:
     assert runners_of(pool(architecture=LLAMA)) == (SECOND, FIRST)
 

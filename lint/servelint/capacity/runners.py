@@ -57,6 +57,8 @@ def runners_of(pool: Pool, vendor: str = "NVIDIA") -> tuple[int, ...]:
     method = str(pool.speculative.value).lower() if speculates(pool) and pool.speculative.is_known else ""
     if version >= (0, 26, 0) and any(word in method for word in _FORCING):
         return (SECOND,)
+    if version >= (0, 27, 1) and pool.prefill_context.get(1) > 1:  # the first runner has none
+        return (SECOND,)
     if any(word in method for word in _UNSERVED):
         return (FIRST,)
     if version >= (0, 29, 0):
