@@ -122,3 +122,19 @@ def test_a_prompt_that_is_one_step_may_be_as_long_as_the_model_says(
     derived = memory(flags, "", image, model)["activation_gib"]
     assert derived == memory(f"{flags}, --max-model-len=32768", "", image, model)["activation_gib"]
     assert derived["mid"] > 1.5 * memory(f"{flags}, --max-model-len=8192", "", image, model)["activation_gib"]["mid"]
+
+
+def test_early_releases_of_v1_split_prompts_whatever_they_are_told(memory: Callable[..., dict[str, Any]]) -> None:
+    model = "mistralai/Mistral-7B-Instruct-v0.2"
+
+    def activation(flags: str, image: str) -> tuple[float, float, float]:
+        found = memory(flags, "", image, model)["activation_gib"]
+        return found["low"], found["mid"], found["high"]
+
+    flag = ", --no-enable-chunked-prefill"
+    for length in ("", ", --max-model-len=32768"):
+        assert activation(flag + length, "v0.9.2") == activation(length, "v0.9.2")
+        small, open_, whole = (activation(f + length, v) for f, v in (("", "v0.14.0"), (flag, "v0.14.0"), (flag, "v0.19.1")))
+        assert open_[0] == small[0]
+        assert open_[1] > 3
+        assert whole[0] > 3

@@ -55,6 +55,18 @@ def _whole_prompt(pool: Pool) -> int | None:
     return max(2048, longest)
 
 
+def _unsplit(pool: Pool, step: Estimate) -> Estimate:
+    """A step that holds a whole prompt, as the prompts are not split; of vLLM only where it lets that be turned off."""
+    longest = served_length(pool) or 1
+    if pool.engine.get("") == "vllm":
+        from servelint.engines.vllm_batch import splits_always  # lazily: few turn it off
+
+        always = splits_always(version_of(pool))
+        if always is not False:
+            return step if always else step.at_least(longest)._replace(low=step.low)
+    return step.at_least(longest)
+
+
 def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimate]:
     """Tokens and sequences of one step: stated, else what the engine's defaults may be."""
     tokens, sequences = readings(pool.max_num_batched_tokens), readings(pool.max_num_seqs)
@@ -74,7 +86,7 @@ def step_limits(pool: Pool, accelerator: Accelerator) -> tuple[Estimate, Estimat
         sequences = sequences or readings(pool.concurrency) or (1, 256)
     step = Estimate.spanning(*map(float, tokens))
     if pool.chunked_prefill.get(True) is False:
-        step = step.at_least(served_length(pool) or 1)  # without chunks a whole prompt is one step
+        step = _unsplit(pool, step)
     rows = Estimate.spanning(*map(float, sequences))
     return step.at_least(1), rows.at_least(1)
 

@@ -55,9 +55,8 @@ def runners_of(pool: Pool, vendor: str = "NVIDIA") -> tuple[int, ...]:
     if version < (0, 22, 0):
         return (FIRST,)
     method = str(pool.speculative.value).lower() if speculates(pool) and pool.speculative.is_known else ""
-    if version >= (0, 26, 0) and any(word in method for word in _FORCING):
-        return (SECOND,)
-    if version >= (0, 27, 1) and pool.prefill_context.get(1) > 1:  # the first runner has none
+    spread = version >= (0, 27, 1) and pool.prefill_context.get(1) > 1  # over context ranks, which the first runner has not
+    if spread or (version >= (0, 26, 0) and any(word in method for word in _FORCING)):
         return (SECOND,)
     if any(word in method for word in _UNSERVED):
         return (FIRST,)

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _GIB = 2**30
 _V0_SEQUENCES = 256
+_SPLIT_UNTIL, _SPLIT_BY_CHOICE_FROM = Version(0, 11, 0), Version(0, 18, 0)
 _SHORTEST = 512  # tokens; no served model is shorter
 _OTHER_PLATFORMS = frozenset(("cpu", "tpu", "neuron", "neuronx", "gaudi", "hpu", "xpu", "ascend", "spyre", "rbln"))
 _GPU_RESOURCES = frozenset(("", "nvidia.com/gpu", "amd.com/gpu"))
@@ -147,6 +148,17 @@ def _batched_experts(pool: Pool) -> bool:
     return low_latency and pool.data.get(1) > 1 and pool.expert.get(1) > 1
 
 
+def splits_always(version: Version | None) -> bool | None:
+    """Whether a prompt may be split over steps whatever ``--enable-chunked-prefill`` says; None where that is open.
+
+    V1 turned it on by itself (``_set_default_args_v1``, 0.9.0; ``_set_default_args``, 0.11.0); 0.18 and 0.27 leave it off and
+    warn (``_set_default_chunked_prefill_and_prefix_caching_args``).
+    """
+    if version is None or _SPLIT_UNTIL < version < _SPLIT_BY_CHOICE_FROM:
+        return None
+    return VLLM_V1 <= version <= _SPLIT_UNTIL
+
+
 def _doubled(pool: Pool) -> bool:
     """``--performance-mode throughput`` (since 0.17.1)."""
     mode = _argument(pool, "--performance-mode")
@@ -170,10 +182,11 @@ def _tokens(pool: Pool, values: list[int]) -> list[int] | str:
     if _doubled(pool):
         values = [2 * value for value in values]
     length = pool.max_model_len
-    if pool.chunked_prefill.is_known and not pool.chunked_prefill.value:
+    always = splits_always(version_of(pool))
+    if not pool.chunked_prefill.get(True) and not always:
         if not length.is_known:
             return "without chunked prefill it is at least max_model_len, which is not known"
-        values = [max(value, length.value) for value in values]
+        values = [*(max(value, length.value) for value in values), *(values if always is None else ())]
     sequences = pool.max_num_seqs
     if sequences.is_known and length.is_known:
         return [min(value, sequences.value * length.value) for value in values]
