@@ -68,6 +68,8 @@ def weights_do_not_fit(case: PoolCase) -> Iterator[Verdict]:
     ceiling = memory.device_bytes if pool.kv_cache_memory_bytes.is_known else memory.budget_bytes
     failure = _failure(case, memory, 0.0)
     place = place_of(pool, pool.model, pool.tensor)
+    inside = pool.engine.get("") != "sglang"  # whose steps run outside the budget
+    large_step = inside and memory.activation_bytes.mid > memory.weights_bytes.mid / 2
     if memory.weights_bytes.low > ceiling.high:
         severity, certainty = Severity.ERROR, Certainty.PROVEN
         label = f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU; the engine may use {gib(ceiling.mid)} GiB"
@@ -75,7 +77,8 @@ def weights_do_not_fit(case: PoolCase) -> Iterator[Verdict]:
         return
     else:
         severity, certainty = failure
-        label = f"{gib(memory.weights_bytes.mid)} GiB of weights per GPU leave no room for a KV cache"
+        beside = f" and {gib(memory.activation_bytes.mid)} GiB of activations" if large_step else ""
+        label = f"{gib(memory.weights_bytes.mid)} GiB of weights{beside} per GPU leave no room for a KV cache"
     more = _more_tensor(case, 1, pool.max_model_len.get(1))
     yield Verdict(
         place,
@@ -89,7 +92,7 @@ def weights_do_not_fit(case: PoolCase) -> Iterator[Verdict]:
             (pool.tensor, f"tensor-parallel size {case.layout.tensor}"),
             (pool.accelerator, f"{gib(memory.device_bytes.mid)} GiB each"),
         ),
-        help=(_more_memory(memory),),
+        help=(*((_SMALLER_STEP,) if large_step else ()), _more_memory(memory)),
         proposals=(more,) if more is not None else (),
         severity=severity,
         certainty=certainty,
@@ -237,6 +240,9 @@ def _more_tensor(case: PoolCase, sequences: int, tokens: int) -> Proposal | None
             gpus = f" with {new}" if new and new != now else ""
             return Proposal(f"{setting(case, 'tensor', larger)}{gpus}", False, partial(resized, case, after, {"tensor": larger}))
     return None
+
+
+_SMALLER_STEP = "steps of fewer tokens, which take less: chunked prefill, or a shorter max_model_len"
 
 
 def _more_memory(memory: MemoryBudget) -> str:
