@@ -111,7 +111,11 @@ class _Case(NamedTuple):
 
 
 class _Profile(NamedTuple):
-    """What every reading of a release is applied to."""
+    """What every reading of a release is applied to.
+
+    ``element``: bytes of one activation; ``tokens`` and ``sequences``: of one step; ``aside``: what is set aside for graphs where
+    a release does so.
+    """
 
     pool: Pool
     accelerator: Accelerator
@@ -119,13 +123,14 @@ class _Profile(NamedTuple):
     device: Estimate
     weights: Estimate
     stage: int
-    layers: int
+    element: float
+    tokens: Estimate
+    sequences: Estimate
+    aside: Estimate
 
     def read(self, regime: Regime, runner: int, *, calibrated: bool, extra: Estimate | None) -> _Case:
-        pool, layout = self.pool, self.layout
-        a, version = pool.architecture.value, version_of(pool)
-        element, shards = max(dtype_bytes(pool), 1.0), Shards.of(layout)
-        tokens, sequences = step_limits(pool, self.accelerator)
+        pool, layout, element, tokens, sequences = self.pool, self.layout, self.element, self.tokens, self.sequences
+        a, version, shards = pool.architecture.value, version_of(pool), Shards.of(layout)
         first, last = self.stage == 0, self.stage == layout.pipeline - 1
         known = regime.logged or (regime.graphs_inside and not a.experts)
         spread = (1.0, 1.0) if calibrated else (0.8, 1.25) if known else (0.6, 1.7)
@@ -155,16 +160,17 @@ class _Profile(NamedTuple):
         peak = Estimate(0.95 * peak.low, peak.mid, 1.05 * peak.high + more + 0.03 * GIB)
         taken = [self.weights, peak, overhead]
         if regime.graphs_inside and set_aside(pool, runner):
-            graphs = self.estimate()
-            taken.append(graphs if version is not None else graphs._replace(low=0.0))  # some releases set nothing aside
+            taken.append(self.aside if version is not None else self.aside._replace(low=0.0))  # some releases set nothing aside
         return _Case(budget, peak, overhead, _left(budget, taken, apart=regime.graphs_inside), formula)
 
-    def estimate(self) -> Estimate:
-        """What is set aside for graphs, over all readings of a step."""
-        tokens, sequences = step_limits(self.pool, self.accelerator)
-        shards = Shards.of(self.layout)
-        steps = dict.fromkeys(((tokens.mid, sequences.mid), (tokens.low, sequences.low), (tokens.high, sequences.high)))
-        return hull([graph_estimate(self.pool, self.accelerator, shards, self.layers, step) for step in steps])
+
+def _set_aside(
+    pool: Pool, accelerator: Accelerator, layout: Layout, layers: int, tokens: Estimate, sequences: Estimate
+) -> Estimate:
+    """What is set aside for graphs, over all readings of a step."""
+    shards = Shards.of(layout)
+    steps = dict.fromkeys(((tokens.mid, sequences.mid), (tokens.low, sequences.low), (tokens.high, sequences.high)))
+    return hull([graph_estimate(pool, accelerator, shards, layers, step) for step in steps])
 
 
 def _left(budget: Estimate, taken: list[Estimate], *, apart: bool) -> Estimate:
@@ -193,19 +199,24 @@ def _vllm(
 
         regimes = tuple(stated_sampler(pool, regime) for regime in regimes)
     runners = runners_of(pool, accelerator.vendor)
-    extra = _extra(pool, layout, max(dtype_bytes(pool), 1.0))
+    element = max(dtype_bytes(pool), 1.0)
+    extra = _extra(pool, layout, element)
     plain_case = extra is None and not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
     measured = is_measured_device(accelerator, device) and plain_case
     logged = version is not None and version >= _LOGGED_FROM
     calibrated = measured and logged and all(r.name in MARGINS for r in regimes)
-    profile = _Profile(pool, accelerator, layout, device, weights, stage, layers)
+    tokens, sequences = step_limits(pool, accelerator)
+    aside = Estimate.exact(0.0)
+    if any(regime.graphs_inside for regime in regimes):
+        aside = _set_aside(pool, accelerator, layout, layers, tokens, sequences)
+    profile = _Profile(pool, accelerator, layout, device, weights, stage, element, tokens, sequences, aside)
     cases = [
         profile.read(regime, runner, calibrated=calibrated, extra=extra)
         for regime in regimes
         for runner in (runners if regime.graphs_inside else (FIRST,))
     ]
     inside = regimes[0].graphs_inside and set_aside(pool, runners[0])
-    graphs = profile.estimate() if inside else graph_bytes(pool, accelerator, layout, layers)
+    graphs = aside if inside else graph_bytes(pool, accelerator, layout, layers)
     left, pool_formula = hull([case.pool for case in cases]), "budget − weights − activations − overhead"
     pool_formula += " − graphs" if inside else ""
     if pool.kv_cache_memory_bytes.is_known:

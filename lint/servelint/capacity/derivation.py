@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from servelint.capacity import shape
 from servelint.capacity.latency import latency_of
 from servelint.capacity.layout import layout_of
-from servelint.capacity.memory import memory_of
+from servelint.capacity.memory import memory_steps
 from servelint.capacity.step import Step
 from servelint.capacity.throughput import throughput_of
 from servelint.capacity.weights import weights_of
@@ -102,7 +102,7 @@ def _requests(layout: Layout, pool: Pool) -> tuple[Step, ...]:
 
 def _memory(pool: Pool, accelerator: Accelerator, layout: Layout) -> tuple[Step, ...]:
     try:
-        return memory_of(pool, accelerator, layout).steps
+        return memory_steps(pool, accelerator, layout)
     except UnknownFact as unknown:
         # The weights may be known where the cache is not; then they are shown and the rest is said to be missing.
         try:

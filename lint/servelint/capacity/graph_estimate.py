@@ -36,12 +36,12 @@ def graph_estimate(pool: Pool, accelerator: Accelerator, shards: Shards, layers:
     a = pool.architecture.value
     tokens, sequences = step
     sizes = captured(pool, accelerator, tokens, sequences)
-    kinds = shape.layer_kinds(a)
+    kinds = shape.kind_counts(a)
     latent = any(kind.mixer in LATENT_MIXERS for kind in kinds)
-    states = sum(kind.mixer in shape.STATES for kind in kinds)
+    states = sum(count for kind, count in kinds.items() if kind.mixer in shape.STATES)
     grown = 2.0 if latent and (a.number("index_n_heads", 0) or not a.is_mla) else 1.0  # indexers launch as much again
     graphs = sizes.pieces + sizes.wholes - 2
-    per = layers * graphs * (kept_bytes(a) / MIB + _STATES_MORE * states / len(kinds))
+    per = layers * graphs * (kept_bytes(a) / MIB + _STATES_MORE * states / sum(kinds.values()))
     share = 0.3 + 0.7 * min(1.0, sizes.largest / 512)
     sums = split_bytes(pool, accelerator, shards, sizes.rows) / MIB
     first = _FIRST[1] * share + (_FIRST_OF_STATES if states else 0.0)

@@ -140,6 +140,7 @@ def split_bytes(pool: Pool, accelerator: Accelerator, shards: Shards, rows: floa
     return _SPLITS * rows * widest * 4
 
 
+@shape.kept
 def kept_bytes(a: Architecture) -> float:
     """What the driver keeps of one layer in one graph, on the average of the layers."""
     try:

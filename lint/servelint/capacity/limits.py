@@ -31,7 +31,7 @@ def device_bytes(accelerator: Accelerator) -> Estimate:
 
 def readings(fact: Fact[Any]) -> tuple[Any, ...]:
     """The values a fact may have: one, several, or none where nobody knows."""
-    return fact.values if fact.state in {FactState.KNOWN, FactState.ALTERNATIVES, FactState.CONFLICT} else ()
+    return fact.values if fact.state is not FactState.UNKNOWN else ()
 
 
 def missing(fact: Fact[Any]) -> NoReturn:

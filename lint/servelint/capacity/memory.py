@@ -47,7 +47,6 @@ class MemoryBudget(NamedTuple):
     stage: int
     ranks: int
     cache: KvCache
-    steps: tuple[Step, ...]
 
     def request_bytes(self, tokens: int) -> float:
         """KV cache of one request of ``tokens`` on this rank: whole blocks, sliding layers within their window."""
@@ -145,11 +144,28 @@ def _blocks(stage: _Stage) -> float:
 
 def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBudget:
     """The budget of ``pool`` on ``accelerator`` under ``layout``. Raises :class:`UnknownFact` naming what is missing."""
+    return _budget(pool, accelerator, layout, _worst_stage(pool, accelerator, layout, _weights(pool, layout)))
+
+
+def memory_steps(pool: Pool, accelerator: Accelerator, layout: Layout) -> tuple[Step, ...]:
+    """How the budget comes about. Raises :class:`UnknownFact` as :func:`memory_of`."""
+    weights = _weights(pool, layout)
+    worst = _worst_stage(pool, accelerator, layout, weights)
+    budget = _budget(pool, accelerator, layout, worst)
+    return (*weights.steps, *_steps(budget, worst.terms, layout, accelerator, pool))
+
+
+def _weights(pool: Pool, layout: Layout) -> Weights:
     if not pool.architecture.is_known:
         missing(pool.architecture)  # without a shape there is no KV cache
-    weights = weights_of(pool, layout)
-    stages = _stages(pool, accelerator, layout, weights)
-    worst = min(stages, key=_blocks)
+    return weights_of(pool, layout)
+
+
+def _worst_stage(pool: Pool, accelerator: Accelerator, layout: Layout, weights: Weights) -> _Stage:
+    return min(_stages(pool, accelerator, layout, weights), key=_blocks)
+
+
+def _budget(pool: Pool, accelerator: Accelerator, layout: Layout, worst: _Stage) -> MemoryBudget:
     terms, cache = worst.terms, worst.cache
     longest = served_length(pool)
     version = version_of(pool)
@@ -165,13 +181,12 @@ def memory_of(pool: Pool, accelerator: Accelerator, layout: Layout) -> MemoryBud
         from servelint.capacity.sglang_pool import logged_tokens  # lazily: only of SGLang's pools
 
         tokens = logged_tokens(pool, cache, terms.pool)
-    budget = MemoryBudget(
+    return MemoryBudget(
         device_bytes(accelerator), terms.budget, worst.weights, terms.activation, terms.overhead, terms.graphs,
         terms.graphs_inside, terms.pool, cache.bytes_per_token, tokens, used,
         terms.calibrated,
-        worst.number, layout.attention_ranks, cache, (),
+        worst.number, layout.attention_ranks, cache,
     )  # fmt: skip
-    return budget._replace(steps=(*weights.steps, *_steps(budget, terms, layout, accelerator, pool)))
 
 
 def _steps(b: MemoryBudget, terms: Terms, layout: Layout, accelerator: Accelerator, pool: Pool) -> tuple[Step, ...]:
@@ -206,11 +221,9 @@ def _steps(b: MemoryBudget, terms: Terms, layout: Layout, accelerator: Accelerat
 def need_of(pool: Pool, accelerator: Accelerator, layout: Layout, sequences: int, tokens: int) -> Estimate:
     """Bytes per GPU of the fullest rank for weights, activations, overhead and the KV cache of ``sequences`` concurrent
     requests of ``tokens`` tokens, spread evenly over the replica's data-parallel ranks. Raises :class:`UnknownFact`."""
-    if not pool.architecture.is_known:
-        missing(pool.architecture)
     each = ceil(sequences / layout.attention_ranks)
     needs = []
-    for stage in _stages(pool, accelerator, layout, weights_of(pool, layout)):
+    for stage in _stages(pool, accelerator, layout, _weights(pool, layout)):
         need = (
             stage.weights.plus(stage.terms.activation).plus(stage.terms.overhead).plus(each * stage.cache.request_bytes(tokens))
         )

@@ -33,12 +33,12 @@ def dtype_bytes(pool: Pool) -> float:
     are served in float16); a generic engine takes what the configuration says.
     """
     stated = pool.dtype
-    if stated.state is FactState.KNOWN and str(stated.value).lower() != "auto":
-        name = str(stated.value).lower().removeprefix("torch.")
+    name = str(stated.value).lower().removeprefix("torch.") if stated.state is FactState.KNOWN else "auto"
+    if name != "auto":
         if name not in _DTYPE_BYTES:
             raise UnknownFact(stated.name, f"{stated.value} is no dtype known here")
         return _DTYPE_BYTES[name]
-    if stated.state not in {FactState.KNOWN, FactState.UNKNOWN}:
+    if stated.state is FactState.ALTERNATIVES or stated.state is FactState.CONFLICT:
         missing(stated)  # several dtypes
     if pool.engine.get("") in _TWO_BYTE_ENGINES:
         return 2.0
