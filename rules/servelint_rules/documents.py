@@ -195,6 +195,9 @@ def duplicate_key(case: DeploymentCase) -> Iterator[Verdict]:
 
 def _with_doubled_keys(document: Document) -> list[MappingNode]:
     """The mappings in which a key stands twice, in document order. Every mapping of a file is looked at, but not its scalars."""
+    reading = document.source.reading
+    if reading is not None and not reading.duplicates and document.physical is document:
+        return []  # nearly always, and the reader knows
     found: list[MappingNode] = []
     pending: list[Node] = [document.root] if document.root is not None else []
     for node in pending:

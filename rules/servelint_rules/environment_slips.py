@@ -115,8 +115,10 @@ def _nearest(engine: str, name: str) -> str:
         if environment_table(engine).flag(name) is not None:
             return ""
         known += [other for other in _alike(engine, words) if other.startswith("VLLM_")]
+    if not known or name.endswith(_LINKS) or name.startswith(_PLUGINS):
+        return ""
     found = {other for other in known if _is_slip(words, other.split("_"))}
-    return found.pop() if len(found) == 1 and not name.endswith(_LINKS) and not name.startswith(_PLUGINS) else ""
+    return found.pop() if len(found) == 1 else ""
 
 
 def _alike(engine: str, words: list[str]) -> set[str]:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_RUN = re.compile("[a-z0-9_-]+")
 _LARGE = 1 << 20  # characters: few manifests have as many, and taking a data file of 80 MB apart takes ten times its size
+_OTHERS_TO_BLANKS = bytes(code if chr(code) in "_-" or (code < 128 and chr(code).isalnum()) else 32 for code in range(256))
+
+
+def _runs(text: str) -> list[str]:
+    """The runs of ASCII letters, digits, "_" and "-" in a text."""
+    return text.encode("ascii", "replace").translate(_OTHERS_TO_BLANKS).decode("ascii").split()
 
 
 class Words:
@@ -26,7 +30,7 @@ class Words:
     @property
     def runs(self) -> str:
         if not self._runs:
-            self._runs = "\n".join(set(_RUN.findall(self.text))) if len(self.text) < _LARGE else self.text
+            self._runs = "\n".join(set(_runs(self.text))) if len(self.text) < _LARGE else self.text
         return self._runs
 
 
@@ -37,16 +41,15 @@ class Needles:
     """
 
     def __init__(self, words: Iterable[str]) -> None:
-        every = set(words)
-        self._in_runs = [word for word in every if word.isascii() and word.replace("-", "_").isidentifier()]
-        self._anywhere = every.difference(self._in_runs)
+        self._with_run: dict[str, list[str]] = {}  # the words by the longest run in them
+        for word in set(words):
+            self._with_run.setdefault(max(_runs(word), key=len, default=""), []).append(word)
 
     def found_in(self, words: Words) -> frozenset[str]:
-        """Those that occur in a file; it is searched once."""
+        """Those that occur in a file; it is searched once, and for a word with more than a run only where that occurs."""
         found = words.found.get(self)
         if found is None:
             text, runs = words.text, words.runs
-            both = [word for word in self._in_runs if word in runs]
-            both += [word for word in self._anywhere if word in text]
-            found = words.found[self] = frozenset(both)
+            each = [word for run, own in self._with_run.items() if run in runs for word in own if word == run or word in text]
+            found = words.found[self] = frozenset(each)
         return found

@@ -348,9 +348,10 @@ def _duplicates(document: Document, keys: list[Node]) -> list[Duplicate]:
     found = []
     first: dict[str, Node] = {}
     for key in keys:
-        if isinstance(key, ScalarNode) and not (key.text == "<<" and not key.style):
-            if key.text in first:
-                found.append(Duplicate(document, key, first[key.text]))
+        name = key.resolved
+        if isinstance(name, ScalarNode) and not (name.text == "<<" and not name.style):
+            if name.text in first:
+                found.append(Duplicate(document, key, first[name.text]))
             else:
-                first[key.text] = key
+                first[name.text] = key
     return found
