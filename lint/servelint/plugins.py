@@ -111,7 +111,8 @@ class Registry:
                 _hooks_are_ours(manager, name, plugin)
         self.formats: tuple[Format, ...] = tuple(_provided(manager, "servelint_formats"))
         self.engines: tuple[Engine, ...] = tuple(_provided(manager, "servelint_engines"))
-        self._of_engines = {word for engine in self.engines for word in _words_of(engine, engine.needles)}
+        self._engine_needles = [frozenset(_words_of(engine, engine.needles)) for engine in self.engines]
+        self._of_engines = frozenset[str]().union(*self._engine_needles)
         self._of_formats = [_needle_sets(fmt) for fmt in self.formats]
         self._needles = Needles(self._of_engines.union(*(each for sets in self._of_formats for part in sets for each in part)))
         self._rules: dict[str, Rule] = {}
@@ -147,8 +148,8 @@ class Registry:
         found = self._needles.found_in(words)
         return tuple(
             engine
-            for engine in self.engines
-            if getattr(engine, "described", True) or any(needle.decode() in found for needle in engine.needles)
+            for engine, needles in zip(self.engines, self._engine_needles, strict=True)
+            if getattr(engine, "described", True) or not found.isdisjoint(needles)
         )
 
     def _add(self, rule: Rule) -> None:

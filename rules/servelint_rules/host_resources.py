@@ -34,10 +34,10 @@ class Size(NamedTuple):
 
 def quantity(document: Document, node: Node | None) -> Size | None:
     """A Kubernetes quantity as bytes; None where it is absent, or cannot be read."""
-    from servelint.source import scalars  # lazy: only rules about sizes read quantities
-
     if not isinstance(node, ScalarNode):
         return None
+    from servelint.source import scalars  # lazy: only rules about sizes read quantities
+
     value = scalars.quantity(node.text)
     return Size(value, node, document) if value is not None and value > 0 else None
 

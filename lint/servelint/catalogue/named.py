@@ -137,7 +137,10 @@ def _keys(file: str) -> bytes:
 
 def _ending_in(file: str, tail: bytes) -> list[str]:
     """Those whose part after the owner is ``tail``, in the file's order. Looking each up is faster than an index of all."""
-    keys, found = _keys(file), []
+    keys = _keys(file)
+    found: list[str] = []
+    if tail + b"\n" not in keys:
+        return found
     for before in (b"/", b"\n"):
         at = keys.find(before + tail + b"\n")
         while at >= 0:

@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from servelint.engines.command import FALSE, TRUE, Argument, Command, Form
+from servelint.engines.command import TRUTHS, Argument, Command, Form
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def stray_value(command: Command, argument: Argument) -> Argument | None:
 
 
 def is_truth(text: str | None) -> bool:
-    return text is not None and text.strip().lower() in TRUE | FALSE
+    return text is not None and text.strip().lower() in TRUTHS
 
 
 def number(text: str, kinds: Sequence[str]) -> float | None:

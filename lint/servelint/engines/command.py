@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TRUE = frozenset(("true", "1", "yes", "on"))
 FALSE = frozenset(("false", "0", "no", "off"))
+TRUTHS = TRUE | FALSE
 """What engines and the libraries below them read as a truth value, in lower case."""
 SHELLS = frozenset(("sh", "bash", "ash", "dash", "zsh", "ksh"))
 

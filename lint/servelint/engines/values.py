@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Pool
 from servelint.engines.argument_writer import ArgumentWriter
-from servelint.engines.command import FALSE, TRUE, Form
+from servelint.engines.command import TRUE, TRUTHS, Form
 from servelint.facts import Fact, Origin, OriginKind
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def word(text: str) -> str:
 def truth(text: str) -> bool:
     """``true``, ``yes``, ``on``, ``1`` and their opposites."""
     value = text.strip().lower()
-    if value not in TRUE | FALSE:
+    if value not in TRUTHS:
         raise ValueError(f"{text!r} is neither true nor false")
     return value in TRUE
 

@@ -89,7 +89,7 @@ def unevenness(resource: str) -> str:
 
 
 def is_accelerator(resource: str) -> bool:
-    return resource in COUNTED or bool(unevenness(resource))
+    return resource in COUNTED or ("/" in resource and bool(unevenness(resource)))
 
 
 def devices(container: Node) -> Devices:

@@ -7,11 +7,11 @@ them together, with ``gpu`` for ``nvidia.com/gpu`` (or ``gpuType``), and so does
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from servelint.formats.bare_podspecs import mapping_of, template_with
 from servelint.formats.environment import environment
-from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
@@ -23,15 +23,21 @@ if TYPE_CHECKING:
 _GPU = "nvidia.com/gpu"
 
 
-class Component(NamedTuple):
+class Component:
     """``node``: what states replicas and hosts. ``label``: what findings about it as a whole mark. ``role``: its type, or its
-    type below "worker" where there is one, lower case. ``template``: of its pods; None where the operator makes all of it."""
+    type below "worker" where there is one, lower case."""
 
-    name: str
-    node: Node
-    label: Node
-    role: str
-    template: Node | None
+    def __init__(self, name: str, node: Node, label: Node, role: str) -> None:
+        self.name = name
+        self.node = node
+        self.label = label
+        self.role = role
+
+    @cached_property
+    def template(self) -> Node | None:
+        """Of its pods; None where the operator makes all of it."""
+        template = self.node.get("podTemplate")
+        return template if template is not None else _assembled(self.node)
 
     @property
     def main(self) -> Node | None:
@@ -70,8 +76,7 @@ def shared_environment(document: Document, item: Node) -> Mapping[str, Fact[str]
 
 def _named(name: str, label: Node, node: Node) -> Component:
     role = node.text_at("subComponentType") or node.text_at("type") or node.text_at("componentType") or ""
-    template = node.get("podTemplate")
-    return Component(name, node, label, role.lower(), template if template is not None else _assembled(node))
+    return Component(name, node, label, role.lower())
 
 
 def _assembled(service: Node) -> Node | None:

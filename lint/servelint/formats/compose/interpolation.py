@@ -142,7 +142,10 @@ def _end_of(value: str, start: int, end: int) -> int:
     """Behind the brace that closes the one after ``start``; ``end`` where none does."""
     depth = 0
     for index in range(start, end):
-        depth += {"{": 1, "}": -1}.get(value[index], 0)
-        if value[index] == "}" and depth == 0:
-            return index + 1
+        if value[index] == "{":
+            depth += 1
+        elif value[index] == "}":
+            depth -= 1
+            if depth == 0:
+                return index + 1
     return end
