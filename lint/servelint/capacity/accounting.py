@@ -113,8 +113,8 @@ class _Case(NamedTuple):
 class _Profile(NamedTuple):
     """What every reading of a release is applied to.
 
-    ``element``: bytes of one activation; ``tokens`` and ``sequences``: of one step; ``aside``: what is set aside for graphs where
-    a release does so.
+    ``element``: bytes of one activation; ``tokens`` and ``sequences``: of one step; ``longest``: the longest request; ``aside``:
+    what is set aside for graphs where a release does so.
     """
 
     pool: Pool
@@ -126,6 +126,7 @@ class _Profile(NamedTuple):
     element: float
     tokens: Estimate
     sequences: Estimate
+    longest: int | None
     aside: Estimate
 
     def read(self, regime: Regime, runner: int, *, calibrated: bool, extra: Estimate | None) -> _Case:
@@ -142,7 +143,7 @@ class _Profile(NamedTuple):
             encoder = encoder_memory(pool, shards.tensor, element, tokens.mid)
         peak, formula = profiled_peak(
             a, regime, shards, tokens=tokens, sequences=sequences, element=element, first=first, last=last,
-            longest=served_length(pool), spread=spread, encoder=encoder,
+            longest=self.longest, spread=spread, encoder=encoder,
             sampler=sampler_bytes(regime, runner, version), attention=runner != SECOND,
         )  # fmt: skip
         budget = _share(self.device, readings(pool.gpu_memory_utilization) or (regime.utilization,))
@@ -209,7 +210,8 @@ def _vllm(
     aside = Estimate.exact(0.0)
     if any(regime.graphs_inside for regime in regimes):
         aside = _set_aside(pool, accelerator, layout, layers, tokens, sequences)
-    profile = _Profile(pool, accelerator, layout, device, weights, stage, element, tokens, sequences, aside)
+    longest = served_length(pool)
+    profile = _Profile(pool, accelerator, layout, device, weights, stage, element, tokens, sequences, longest, aside)
     cases = [
         profile.read(regime, runner, calibrated=calibrated, extra=extra)
         for regime in regimes

@@ -29,7 +29,7 @@ TEMPLATE_MESSAGE = "this is a template, not YAML: render it first (`helm templat
 STANDARD_TAGS = "tag:yaml.org,2002:"
 BLANKS = " \t\r\n\x85\u2028\u2029"  # YAML 1.1 breaks lines at the last three, too
 # The line breaks of YAML 1.1. A set with characters beyond Latin-1 costs start-up time to compile, and few texts have any.
-ASCII_LINE_BREAK, LINE_BREAK = "[\r\n]", "[\r\n\x85\u2028\u2029]"
+LINE_BREAK = "[\r\n\x85\u2028\u2029]"
 BLOCK_STYLES = ("|", ">")
 # What may stand before the "#" of a comment (libyaml also takes one right after an indicator or a quoted scalar).
 BEFORE_COMMENT = BLANKS + ",[]{}:-?'\"|>+"
@@ -290,7 +290,12 @@ def _skip_blanks(text: str, position: int, end: int) -> int:
 
 def _line_end(text: str, position: int, end: int) -> int:
     """Where the line of ``position`` ends (its break not included), by YAML 1.1's line breaks."""
-    found = re.compile(ASCII_LINE_BREAK if text.isascii() else LINE_BREAK).search(text, position, end)
+    if text.isascii():
+        stop = text.find("\n", position, end)
+        stop = end if stop < 0 else stop
+        before = text.find("\r", position, stop)
+        return stop if before < 0 else before
+    found = re.compile(LINE_BREAK).search(text, position, end)
     return found.start() if found else end
 
 
