@@ -170,6 +170,11 @@ def test_duplicate_keys_are_legal_recorded_and_the_last_wins() -> None:
     assert result.duplicates[0].document is result.documents[0]
 
 
+def test_a_key_that_is_an_alias_doubles_what_it_stands_for() -> None:
+    text = "name: &key image\n*key : a\nimage: b\nother: {<<: *key, <<: *key}\n"
+    assert [text[d.key.span.start : d.key.span.end] for d in read_text(SourceText("x.yaml", text)).duplicates] == ["image"]
+
+
 def test_collections_may_be_keys() -> None:
     node = root("? {a: b}\n: - c\n? [d]\n: e\n")
     assert isinstance(node, MappingNode)
