@@ -23,13 +23,14 @@ class Releases(NamedTuple):
 
     ``engine``: its name, for people. ``repositories`` and ``tag`` are regular expressions of the whole repository (in lower
     case) and the whole tag; the tag's first group is the version. They stay text: most runs need one of them, and each costs
-    start-up time to compile. ``remedy``: how to make the version known.
+    start-up time to compile. ``remedy``: how to make the version known. ``usual``: the repository that most images have.
     """
 
     engine: str
     repositories: str
     tag: str
     remedy: str
+    usual: str = ""
 
 
 def split(image: str) -> tuple[str, str, str]:
@@ -51,7 +52,7 @@ def is_stand_in(image: str) -> bool:
 def version_of(image: str, releases: Releases) -> Version | None:
     """The version that the tag says, where the tag is the engine's own."""
     repository, tag, _ = split(image)
-    if re.fullmatch(releases.repositories, repository.lower()) is None:
+    if repository != releases.usual and re.fullmatch(releases.repositories, repository.lower()) is None:
         return None
     match = re.fullmatch(releases.tag, tag)
     return Version.parse(match.group(1), releases.engine.lower()) if match is not None else None

@@ -24,6 +24,7 @@ _RELEASES = images.Releases(
     # Builds for other hardware (v0.5.6-cann8.3.rc1-910b, v0.5.5-rocm700-mi30x) are of that release too.
     r"v(\d+\.\d+\.\d+(?:\.post\d+)?)(rc\d+)?(-.*)?",
     "pin lmsysorg/sglang:vX.Y.Z, or set engine_versions: {sglang: X.Y.Z} in servelint.yaml",
+    usual="lmsysorg/sglang",
 )
 # Flags that no other program of a serving stack has, besides the model's path.
 _TELLING = ("--tp", "--mem-frac", "--tensor-parallel-size", "--context-length", "--disaggregation-mode", "--host")

@@ -30,7 +30,7 @@ WRAPPERS = frozenset(
 )  # fmt: skip
 """Programs that run the one named behind their own options; so do the entrypoint scripts of images."""
 _DEEPEST = 4  # shells within shells
-_LEFT = re.compile(r"\$\(([A-Za-z_]\w*)\)")
+_LEFT = r"\$\(([A-Za-z_]\w*)\)"  # text: few values refer to variables, and it costs start-up time to compile
 
 
 def programs(
@@ -174,7 +174,9 @@ def _kubelet_text(value: str, environment: Mapping[str, Fact[str]]) -> tuple[Map
             if fact is not None and fact.is_known:
                 replacement = fact.value
                 expanded = True
-                left = _LEFT.search(replacement)  # its own value refers to a variable that nothing here sets
+                left = (
+                    re.search(_LEFT, replacement) if "$(" in replacement else None
+                )  # its own value refers to a variable that nothing here sets
                 unresolved = unresolved or (left.group(1) if left is not None else "")
             elif fact is not None or name.isidentifier():
                 unresolved = unresolved or name

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _DECIMAL = {"k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 _BINARY = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
-_SIZE = re.compile(r"(\d+)(\.\d+)?([kmgtKMGT])")
+_SIZE = r"(\d+)(\.\d+)?([kmgtKMGT])"  # text: few sizes have a suffix, and it costs start-up time to compile
 
 Settings = tuple[tuple[str, str, "Callable[[str], Any]"], ...]
 """(field of the pool, canonical flag, parser of its value) for each setting that is read as it stands."""
@@ -45,7 +45,7 @@ def human_readable_integer(text: str) -> int:
     Lower-case suffixes are powers of 1000, upper-case ones of 1024 (no decimals there).
     Source: ``human_readable_int`` in vllm/engine/arg_utils.py 0.8.5 to 0.19.1, vllm/utils/argparse_utils.py since.
     """
-    match = _SIZE.fullmatch(text.strip())
+    match = re.fullmatch(_SIZE, text.strip()) if text.strip()[-1:].isalpha() else None
     if match is None:
         return integer(text)
     whole, fraction, suffix = match.groups()

@@ -28,6 +28,7 @@ RELEASES = Releases(
     r"|763104351884\.dkr\.ecr\.[a-z0-9-]+\.amazonaws\.com/vllm|deep-learning-containers/vllm)",
     r"v?(\d+\.\d+\.\d+)(\.\d+)?((rc|\.post)\d+)*([-+].*)?",
     "pin vllm/vllm-openai:vX.Y.Z, or set engine_versions: {vllm: X.Y.Z} in servelint.yaml",
+    usual="vllm/vllm-openai",
 )
 
 
@@ -36,5 +37,7 @@ def owns_image(image: str) -> bool:
     """True if ``image`` is known to start vLLM's server by its own entrypoint."""
     repository = split(image)[0].lower()
     parts = repository.split("/")
+    if parts[-1] == "vllm-openai":  # most images: no pattern needs compiling for it
+        return True
     own = re.fullmatch(_OWN_ENTRYPOINT, parts[-1]) or re.fullmatch(_OWN_ENTRYPOINT_PATHS, "/".join(parts[-2:]))
     return own is not None
