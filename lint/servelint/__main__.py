@@ -10,7 +10,7 @@ import sys
 if not sys.flags.safe_path and sys.path and sys.path[0] == os.getcwd():
     del sys.path[0]
 
-from servelint.cli.main import main
+from servelint.cli.main import program
 
 if __name__ == "__main__":
-    sys.exit(main())
+    program()

@@ -204,3 +204,16 @@ def test_a_found_configuration_cannot_load_plugins(
     (tmp_path / "servelint.yaml").write_text("plugins: [evil.py]\n")
     assert main(["rules"]) == ERROR
     assert "names plugins, and code runs only if the command line says so" in capsys.readouterr().err
+
+
+def test_nothing_that_was_printed_is_lost_at_the_end(tmp_path: Path) -> None:
+    plugin = tmp_path / "plugin.py"
+    plugin.write_text(
+        "from servelint import hookimpl\nprint('from a plugin', end='')\n\n@hookimpl\ndef servelint_rules():\n    return []\n",
+        encoding="utf-8",
+    )
+    command = [sys.executable, "-m", "servelint", "check", "--isolated", "--plugin", str(plugin), str(tmp_path / "none.yaml")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 2
+    assert "from a plugin" in done.stdout
+    assert "none.yaml" in done.stderr
