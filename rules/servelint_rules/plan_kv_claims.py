@@ -225,11 +225,11 @@ def activation_verdicts(case: PlanCase) -> Iterator[Verdict]:
     pool = case.pool.pool
     if claimed is None or len(case.pools) != 1 or is_absent(pool.concurrency) or is_absent(pool.input_tokens_max):
         return
-    from servelint.capacity.quantization import dtype_bytes
+    from servelint.capacity.quantization import element_bytes
     from servelint.capacity.shape import hidden_size, layer_count
 
     layout, shape = case.pool.layout, case.pool.architecture
-    layers, hidden, element = layer_count(shape), hidden_size(shape), max(dtype_bytes(pool), 1.0)
+    layers, hidden, element = layer_count(shape), hidden_size(shape), element_bytes(pool)
     allowed = principles(case).tolerances.arithmetic
     degrees = [(name, layout.degree(name)) for name in ("tensor", "sequence", "data", "pipeline") if layout.degree(name) > 1]
     for tokens in dict.fromkeys((pool.input_tokens_max.value, longest_request(pool) or 0)):

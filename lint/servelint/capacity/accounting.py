@@ -11,7 +11,7 @@ from servelint.capacity.graph_estimate import graph_estimate, set_aside
 from servelint.capacity.graphs import graph_bytes
 from servelint.capacity.limits import readings, served_length, speculates, step_limits, version_of
 from servelint.capacity.margins import MARGINS
-from servelint.capacity.quantization import dtype_bytes
+from servelint.capacity.quantization import element_bytes
 from servelint.capacity.regimes import hull, regimes_of
 from servelint.capacity.runners import FIRST, SECOND, runners_of
 from servelint.capacity.step import GIB, of_gib
@@ -165,9 +165,7 @@ class _Profile(NamedTuple):
         return _Case(budget, peak, overhead, _left(budget, taken, apart=regime.graphs_inside), formula)
 
 
-def _set_aside(
-    pool: Pool, accelerator: Accelerator, layout: Layout, layers: int, tokens: Estimate, sequences: Estimate
-) -> Estimate:
+def _aside(pool: Pool, accelerator: Accelerator, layout: Layout, layers: int, tokens: Estimate, sequences: Estimate) -> Estimate:
     """What is set aside for graphs, over all readings of a step."""
     shards = Shards.of(layout)
     steps = dict.fromkeys(((tokens.mid, sequences.mid), (tokens.low, sequences.low), (tokens.high, sequences.high)))
@@ -200,7 +198,7 @@ def _vllm(
 
         regimes = tuple(stated_sampler(pool, regime) for regime in regimes)
     runners = runners_of(pool, accelerator.vendor)
-    element = max(dtype_bytes(pool), 1.0)
+    element = element_bytes(pool)
     extra = _extra(pool, layout, element)
     plain_case = extra is None and not speculates(pool) and layout.tensor <= 4 and layout.data == 1 and layout.expert == 1
     measured = is_measured_device(accelerator, device) and plain_case
@@ -209,7 +207,7 @@ def _vllm(
     tokens, sequences = step_limits(pool, accelerator)
     aside = Estimate.exact(0.0)
     if any(regime.graphs_inside for regime in regimes):
-        aside = _set_aside(pool, accelerator, layout, layers, tokens, sequences)
+        aside = _aside(pool, accelerator, layout, layers, tokens, sequences)
     longest = served_length(pool)
     profile = _Profile(pool, accelerator, layout, device, weights, stage, element, tokens, sequences, longest, aside)
     cases = [
@@ -241,11 +239,11 @@ def _vllm(
 
 def _forward(pool: Pool, accelerator: Accelerator, layout: Layout) -> Estimate:
     """Activations of one step; sequence parallelism spreads what tensor parallelism does not."""
-    a = pool.architecture.value
+    a, shards, element = pool.architecture.value, Shards.of(layout), element_bytes(pool)
     tokens, _ = step_limits(pool, accelerator)
     spread = layout.sequence if layout.engine == "generic" else 1
-    peak = forward_peak(a, Shards.of(layout), tokens.mid / layout.prefill_context, max(dtype_bytes(pool), 1.0))
-    low = forward_peak(a, Shards.of(layout), tokens.low / layout.prefill_context, max(dtype_bytes(pool), 1.0))
+    peak = forward_peak(a, shards, tokens.mid / layout.prefill_context, element)
+    low = forward_peak(a, shards, tokens.low / layout.prefill_context, element)
     return Estimate(0.5 * low / spread, peak, 2.5 * peak * tokens.high / tokens.mid)
 
 
@@ -310,18 +308,18 @@ def _trtllm(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estima
 def _plain(pool: Pool, accelerator: Accelerator, layout: Layout, device: Estimate, weights: Estimate) -> Terms:
     """An engine of which nothing is known but physics: weights, KV cache, one step's activations, a small overhead.
 
-    The budget is the stated utilization of the memory, or all of it.
+    The budget is the stated utilization of the memory, or all of it. What TGI takes of it differs by release (``tgi_pool``).
     """
     shares = readings(pool.gpu_memory_utilization) or (1.0,)
-    budget = _share(device, shares)
-    activation = _forward(pool, accelerator, layout)
+    forward = _forward(pool, accelerator, layout)
     overhead = of_gib(0.1, 0.6, 2.5) if layout.world_size > 1 else of_gib(0.1, 0.4, 1.0)
-    left, formula = budget.minus(weights).minus(activation).minus(overhead), "budget − weights − activations − overhead"
     if layout.engine == "tgi":
         from servelint.capacity.tgi_pool import accounted  # lazily: only of TGI's pools
 
-        terms = accounted(pool, device, weights, activation, overhead, max(dtype_bytes(pool), 1.0))
-        budget, activation, left, formula = terms.budget, terms.activation, terms.left, terms.formula
+        budget, activation, left, formula = accounted(pool, device, weights, forward, overhead, element_bytes(pool))
+    else:
+        budget, activation, formula = _share(device, shares), forward, "budget − weights − activations − overhead"
+        left = budget.minus(weights).minus(activation).minus(overhead)
     return Terms(
         budget=budget,
         activation=activation,

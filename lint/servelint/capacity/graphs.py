@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.capacity import shape, stated
 from servelint.capacity.activation import forward_peak
 from servelint.capacity.limits import speculates, step_limits, version_of
-from servelint.capacity.quantization import dtype_bytes
+from servelint.capacity.quantization import element_bytes
 from servelint.capacity.step import GIB, MIB
 from servelint.capacity.tensors import Shards, attention_dims
 from servelint.engines.versions import VLLM_V1
@@ -111,7 +111,7 @@ def _is_split(pool: Pool, accelerator: Accelerator) -> bool:
     or an indexer has kernels of its own (``_get_backend_priorities`` in ``vllm/platforms/cuda.py``)."""
     a, capability, version = pool.architecture.value, accelerator.compute_capability, version_of(pool)
     early = version is not None and version < _TWO_KINDS_FROM
-    if capability is None or capability[0] != _HOPPER or max(dtype_bytes(pool), 1.0) != 2 or early:
+    if capability is None or capability[0] != _HOPPER or element_bytes(pool) != 2 or early:
         return False
     if a.is_mla:
         return not shape.whole(a, "index_topk") and not str(pool.kv_cache_dtype.get("auto")).startswith("fp8")
@@ -164,12 +164,12 @@ def graph_bytes(pool: Pool, accelerator: Accelerator, layout: Layout, layers: in
     tokens, sequences = step_limits(pool, accelerator)
     sizes = captured(pool, accelerator, tokens.mid, sequences.mid)
     graphs = sizes.pieces + sizes.wholes
-    shards, element = Shards.of(layout), max(dtype_bytes(pool), 1.0)
+    shards, element = Shards.of(layout), element_bytes(pool)
     shared = forward_peak(a, shards, sizes.largest, element) + split_bytes(pool, accelerator, shards, sizes.rows)
     middle = graphs * layers * kept_bytes(a) + shared
     if version is not None and _TWO_KINDS_FROM <= version < _ESTIMATED_FROM and accelerator.compute_capability == (_HOPPER, 0):
-        return Estimate(
-            0.0 if is_open(pool) else 0.65 * middle, middle, 1.5 * middle
-        )  # 44 measured configurations: 0.76 to 1.15 of the middle
-    few = max(0.25, graphs / 102)  # of the 51 default sizes of either kind, for which 1.9 GiB is the most that was seen
-    return Estimate(0.0 if is_open(pool) else 0.4 * middle, middle, max(1.6 * middle, min(1.9 * GIB, 1.9 * GIB * few)))
+        low, high = 0.65 * middle, 1.5 * middle  # 44 measured configurations: 0.76 to 1.15 of the middle
+    else:
+        few = max(0.25, graphs / 102)  # of the 51 default sizes of either kind, for which 1.9 GiB is the most that was seen
+        low, high = 0.4 * middle, max(1.6 * middle, min(1.9 * GIB, 1.9 * GIB * few))
+    return Estimate(0.0 if is_open(pool) else low, middle, high)

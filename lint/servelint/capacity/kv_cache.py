@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from servelint.capacity import shape, tensors
 from servelint.capacity.limits import speculates, version_of
-from servelint.capacity.quantization import dtype_bytes
+from servelint.capacity.quantization import element_bytes
 from servelint.facts import FactState, UnknownFact
 from servelint.records import NamedTuple
 
@@ -96,10 +96,10 @@ def kv_dtype_bytes(pool: Pool) -> float:
     """Bytes of one cached element; ``auto`` is the dtype of the activations. Raises :class:`UnknownFact`."""
     stated = pool.kv_cache_dtype
     if stated.state is FactState.UNKNOWN and stated.reason == "not stated":
-        return max(dtype_bytes(pool), 1.0)
+        return element_bytes(pool)
     name = str(stated.value).lower().removeprefix("torch.")
     if name == "auto":
-        return max(dtype_bytes(pool), 1.0)
+        return element_bytes(pool)
     if name not in _BYTES:
         raise UnknownFact(stated.name, f"bytes of a KV cache of {stated.value} are not known here")
     return _BYTES[name]
@@ -246,7 +246,7 @@ def kv_cache_of(pool: Pool, layout: Layout, kinds: Sequence[LayerKind], in_fligh
     (arXiv 2405.04434); context parallelism spreads the tokens of full-attention layers over its ranks.
     """
     a = pool.architecture.value
-    element, plain = kv_dtype_bytes(pool), max(dtype_bytes(pool), 1.0)
+    element, plain = kv_dtype_bytes(pool), element_bytes(pool)
     ranks = max(layout.decode_context, layout.prefill_context)
     cached = [kind.mixer for kind in kinds if kind.mixer != shape.NONE]
     if cached and cached[0] in {shape.WINDOW_LATENT, shape.COMPRESSED_4, shape.COMPRESSED_128}:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from servelint.capacity import shape
 from servelint.capacity.limits import missing, output_tokens, readings, speculates, step_limits
 from servelint.capacity.memory import memory_of
-from servelint.capacity.quantization import dtype_bytes
+from servelint.capacity.quantization import element_bytes
 from servelint.capacity.step import Step
 from servelint.capacity.work import bandwidth, peak_flops, prompt_flops, readings_of, traffic_of
 from servelint.estimate import Estimate, largest
@@ -84,7 +84,7 @@ def _collectives(pool: Pool, accelerator: Accelerator, layout: Layout, tokens: f
     if not pool.architecture.is_known or layout.tensor * layout.pipeline == 1:
         return Estimate.exact(0.0)
     a = pool.architecture.value
-    moved = tokens * shape.hidden_size(a) * max(dtype_bytes(pool), 1.0)
+    moved = tokens * shape.hidden_size(a) * element_bytes(pool)
     link = _link(accelerator)
     total = Estimate.exact(0.0)
     if layout.tensor > 1:

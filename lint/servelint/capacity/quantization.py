@@ -26,8 +26,13 @@ _DTYPE_BYTES = {
 _TWO_BYTE_ENGINES = frozenset({"vllm", "sglang", "tgi", "trtllm"})
 
 
+def element_bytes(pool: Pool) -> float:
+    """Bytes of one activation: of the dtype, and no less than one. Raises :class:`UnknownFact`."""
+    return max(dtype_bytes(pool), 1.0)
+
+
 def dtype_bytes(pool: Pool) -> float:
-    """Bytes of one unquantized parameter and of one activation. Raises :class:`UnknownFact`.
+    """Bytes of one unquantized parameter. Raises :class:`UnknownFact`.
 
     ``auto`` in the serving engines takes 16 bits whatever the checkpoint says (``vllm/config/model.py``: float32 checkpoints
     are served in float16); a generic engine takes what the configuration says.

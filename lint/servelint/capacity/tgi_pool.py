@@ -14,6 +14,7 @@ from servelint.capacity import shape, stated
 from servelint.capacity.limits import readings, version_of
 from servelint.capacity.regimes import hull
 from servelint.estimate import Estimate
+from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
     from servelint.deployment import Pool
@@ -24,16 +25,13 @@ _DEFAULT_INPUT, _ROOM = 4095, 50  # of 2.x
 _PREFILL_SINCE_3 = 4096
 
 
-class TgiTerms:
+class TgiTerms(NamedTuple):
     """What stands against the device, in bytes."""
 
-    __slots__ = ("activation", "budget", "formula", "left")
-
-    def __init__(self, budget: Estimate, activation: Estimate, left: Estimate, formula: str) -> None:
-        self.budget = budget
-        self.activation = activation
-        self.left = left
-        self.formula = formula
+    budget: Estimate
+    activation: Estimate
+    left: Estimate
+    formula: str
 
 
 def _stated_input(pool: Pool) -> int | None:
