@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from measured_rows import ROOT
 from servelint.catalogue import accelerators, models
 from servelint.catalogue.architecture import Architecture
 from servelint.deployment import Pool
@@ -90,3 +92,12 @@ def ten_billion() -> Callable[..., Pool]:
         return make_pool(**{**stated, **facts})
 
     return make
+
+
+@pytest.fixture
+def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
+    """The score command's module."""
+    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
+    from tools.score import __main__
+
+    return __main__

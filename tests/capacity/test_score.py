@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
+from measured_rows import ROOT, ROW, SHIPPED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
 MEASURED = ROOT.parent / "shared" / "ground-truth" / "startup_memory.jsonl"
-SHIPPED = ROOT / "fixtures" / "ground_truth" / "startup_memory.jsonl"
 COLLECTED = SHIPPED.with_name("collected_memory.jsonl")
 GIB = float(1 << 30)
-
-ROW: dict[str, Any] = {
-    "id": "one", "engine": "vllm", "engine_version": "0.19.0", "model": "meta-llama/Llama-3.1-8B-Instruct", "gpu": "NVIDIA H100 80GB",
-    "gpu_total_gib": 79.19, "tp": 1, "pp": 1, "dp": 1, "gpu_memory_utilization": 0.95, "max_model_len": 8192, "weights_gib": 14.99,
-    "peak_activation_gib": 1.89, "non_torch_gib": 0.25, "available_kv_gib": 58.11, "kv_tokens": 476016, "outcome": "started",
-    "score_use": "yes",
-}  # fmt: skip
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
-    from tools.score import __main__
-
-    return __main__
 
 
 def test_a_row_is_compared_term_by_term(tool: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 import json
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-ROOT = Path(__file__).resolve().parents[2]
-SHIPPED = ROOT / "fixtures" / "ground_truth" / "startup_memory.jsonl"
+from measured_rows import ROW, SHIPPED
 
-ROW: dict[str, Any] = {
-    "id": "one", "engine": "vllm", "engine_version": "0.19.0", "model": "meta-llama/Llama-3.1-8B-Instruct", "gpu": "NVIDIA H100 80GB",
-    "gpu_total_gib": 79.19, "tp": 1, "pp": 1, "dp": 1, "gpu_memory_utilization": 0.95, "max_model_len": 8192, "weights_gib": 14.99,
-    "peak_activation_gib": 1.89, "non_torch_gib": 0.25, "available_kv_gib": 58.11, "kv_tokens": 476016, "outcome": "started",
-    "score_use": "yes",
-}  # fmt: skip
-
-
-@pytest.fixture
-def tool(monkeypatch: pytest.MonkeyPatch) -> Any:
-    monkeypatch.setattr(sys, "path", [str(ROOT), *sys.path])
-    from tools.score import __main__
-
-    return __main__
-
+if TYPE_CHECKING:
+    from pathlib import Path
 
 COLLECTED = sorted(SHIPPED.parent.glob("collected_*.jsonl"))
 OF_OTHER_ENGINES = [SHIPPED.parent / f"collected_{engine}.jsonl" for engine in ("sglang", "trtllm", "tgi")]

@@ -6,25 +6,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from linted_pools import pools
 from servelint.config import Config
-from servelint.run import Session, lint_texts, open_session
-from servelint.source.text import SourceText
+from servelint.run import open_session
 
 if TYPE_CHECKING:
-    from servelint.deployment import Pool
+    from servelint.run import Session
 
 GPUS = "resources: {limits: {nvidia.com/gpu: 4}}"
-
-
-@pytest.fixture(scope="module")
-def session() -> Session:
-    return open_session(Config(select=("DOC101",)))
-
-
-def pools(session: Session, text: str) -> dict[str, Pool]:
-    report = lint_texts([SourceText("x.yaml", text)], session)
-    assert report.errors == ()
-    return {f"{d.name}/{p.name}": p for d in report.deployments for p in d.pools}
 
 
 def workload(kind: str, version: str, container: str, spec: str = "selector: {matchLabels: {a: b}}, replicas: 2") -> str:

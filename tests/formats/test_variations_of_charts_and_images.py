@@ -6,23 +6,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from servelint.config import Config
-from servelint.run import Session, lint_texts, open_session
-from servelint.source.text import SourceText
+from linted_pools import pools
 
 if TYPE_CHECKING:
-    from servelint.deployment import Pool
-
-
-@pytest.fixture(scope="module")
-def session() -> Session:
-    return open_session(Config(select=("DOC101",)))
-
-
-def pools(session: Session, text: str) -> dict[str, Pool]:
-    report = lint_texts([SourceText("x.yaml", text)], session)
-    assert report.errors == ()
-    return {f"{d.name}/{p.name}": p for d in report.deployments for p in d.pools}
+    from servelint.run import Session
 
 
 def pod(container: str, kind: str = "Deployment", version: str = "apiVersion: apps/v1\n", affinity: str = "") -> str:
