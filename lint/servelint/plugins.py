@@ -117,11 +117,12 @@ class Registry:
         self._needles = Needles(self._of_engines.union(*(each for sets in self._of_formats for part in sets for each in part)))
         self._rules: dict[str, Rule] = {}
         self._of_theme: dict[str, list[Rule]] = {}
+        self._themes: list[Theme] = []
         self._chosen_by: Config | None = None
         self._chosen: dict[tuple[object, ...], list[Rule]] = {}
-        self._themes: list[Theme] = []
         self._asked_for: list[Theme] = []
-        self._of_scopes: dict[frozenset[Scope], tuple[list[Theme], Needles]] = {}
+        self._theme_needles = Needles(())
+        self._running: dict[str, list[Rule]] = {}
         for item in _provided(manager, "servelint_rules", (Rule, Theme)):
             if isinstance(item, Theme):
                 self._themes.append(item)
@@ -174,18 +175,19 @@ class Registry:
         Themes that cannot concern such a file, or of which no rule is asked for, stay unloaded.
         """
         if self._chosen_by is not config:
-            self._chosen_by, self._chosen, self._of_scopes = config, {}, {}
+            self._chosen_by, self._chosen = config, {}
+            self._running = {"": [rule for rule in self._single if config.runs(rule)]}
             self._asked_for = [theme for theme in self._themes if _is_asked_for(theme, config)]
-        if scopes not in self._of_scopes:
-            asked = [theme for theme in self._asked_for if theme.scopes & scopes]
-            self._of_scopes[scopes] = asked, Needles(word for theme in asked for word in theme.words)
-        asked, needles = self._of_scopes[scopes]
-        found = needles.found_in(words)
-        concerned = [theme for theme in asked if theme.concerns(found)]
+            self._theme_needles = Needles(word for theme in self._asked_for for word in theme.words)
+        found = self._theme_needles.found_in(words)
+        concerned = [theme for theme in self._asked_for if not theme.scopes.isdisjoint(scopes) and theme.concerns(found)]
         key = (scopes, *[theme.module for theme in concerned])
         if key not in self._chosen:
-            rules = self._single + [rule for theme in concerned for rule in self._loaded(theme)]
-            self._chosen[key] = _sorted(rule for rule in rules if rule.scope in scopes and config.runs(rule))
+            for theme in concerned:
+                if theme.module not in self._running:
+                    self._running[theme.module] = [rule for rule in self._loaded(theme) if config.runs(rule)]
+            modules = ("", *[theme.module for theme in concerned])
+            self._chosen[key] = _sorted(rule for module in modules for rule in self._running[module] if rule.scope in scopes)
         return self._chosen[key]
 
     def loaded_rules(self, scopes: frozenset[Scope], config: Config) -> list[Rule]:

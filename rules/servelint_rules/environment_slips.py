@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from operator import ne
 from typing import TYPE_CHECKING
 
@@ -100,6 +100,7 @@ def _is_used(case: ContainerCase, name: str) -> bool:
     return any(f"{mark}{name}" in text for mark in ("$", "${", "$(", "Values.", 'environ["', "environ['", 'getenv("'))
 
 
+@lru_cache(4096)
 def _nearest(engine: str, name: str) -> str:
     """The one variable that ``name`` is but for a slip; "" where there is none, or where it is a variable itself."""
     words = name.split("_")
