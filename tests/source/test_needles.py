@@ -30,7 +30,7 @@ def test_runs_are_forgotten_before_they_fill_the_memory(monkeypatch: pytest.Monk
 
 
 def test_a_large_text_is_not_taken_apart() -> None:
-    text = "vllm serve 1\n" * (1 << 17)
+    text = "vllm serve 1\n" * (1 << 19)
     words = Words(text)
     assert words.runs == {text}
     assert Needles(["vllm", "serve 1", "sglang"]).found_in(words) == {"vllm", "serve 1"}

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-_LARGE = 1 << 20  # characters: few manifests have as many, and taking a data file of 80 MB apart takes ten times its size
+_LARGE = 1 << 22  # characters: bundles of definitions have as many; taking a data file of 80 MB apart takes ten times its size
 _MOST_SEEN = 200_000  # runs: some 20 MB; those of 500 manifests are ten thousand
 _OTHERS_TO_BLANKS = bytes(code if chr(code) in "_-" or (code < 128 and chr(code).isalnum()) else 32 for code in range(256))
 

@@ -70,10 +70,15 @@ class BrokenDocumentError(Exception):
 
 
 class Reading:
-    """What has been read of a text so far."""
+    """What has been read of a text so far. ``text``: what is read of it, each character at its offset."""
 
     def __init__(self, source: SourceText) -> None:
         self.source = source
+        self.text = source.text
+        if "kind: CustomResourceDefinition" in source.text:
+            from servelint.source.definitions import without_schemas  # lazy: few files define kinds
+
+            self.text = without_schemas(source.text)
         self.documents: list[Document] = []
         self.comments: list[Comment] = []
         self.duplicates: list[Duplicate] = []
@@ -118,7 +123,7 @@ def read_text(source: SourceText) -> ReadResult:
 
 def read_part(reading: Reading, begin: int, end: int) -> None:
     """Read ``text[begin:end]``, which begins where a document may begin. Raises the parser's errors and our own."""
-    text = reading.source.text
+    text = reading.text
     part = text if begin == 0 and end == len(text) else text[begin:end]
     pure = Loader is yaml.SafeLoader
     if pure and "\t" in part and part.lstrip()[:1] in ("{", "["):
@@ -144,7 +149,7 @@ def read_part(reading: Reading, begin: int, end: int) -> None:
 def _build(  # noqa: C901, PLR0912, PLR0915 - one loop on locals, for speed: this is where reading spends its time
     reading: Reading, next_event: Any, begin: int, end: int
 ) -> None:
-    text = reading.source.text
+    text = reading.text
     scalar_event, alias_event = yaml.ScalarEvent, yaml.AliasEvent
     mapping_start, mapping_end = yaml.MappingStartEvent, yaml.MappingEndEvent
     sequence_start, sequence_end = yaml.SequenceStartEvent, yaml.SequenceEndEvent
@@ -333,7 +338,7 @@ def _next_hash(text: str, position: int, end: int) -> int:
 
 def _comments(reading: Reading, first: int, gap_end: int, end: int) -> int:
     """Record the comments in a gap between scalars, from the ``#`` at ``first``; the offset of the next ``#``, or ``end``."""
-    text = reading.source.text
+    text = reading.text
     position = first
     while position < gap_end:
         if position == 0 or text[position - 1] in BEFORE_COMMENT:

@@ -31,8 +31,7 @@ def recover(
     No offset: nothing is left to read. ``state``: the documents and the index at ``begin``. Sets ``reading.start`` to
     where the broken document begins.
     """
-    source = reading.source
-    text = source.text
+    source, text = reading.source, reading.text
     if isinstance(failure, (yaml.reader.ReaderError, UnicodeEncodeError)):
         # The parser reads ahead: it may fail here while it is still busy with a document further up.
         found = FORBIDDEN.search(text, begin)
