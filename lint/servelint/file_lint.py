@@ -45,6 +45,15 @@ class Reading:
         found = self.objects.nearest(self.document, kind, name, namespace, others_only=True)
         return (found.document, found.node) if found is not None else None
 
+    def file(self, path: str) -> SourceText | None:
+        if self.objects is None or self.document is None:
+            return None
+        from servelint.formats.run_objects import FILE, beside  # lazy: few documents name other files
+
+        where = beside(self.document.source.path, path)
+        self.asked.add((FILE, where))
+        return self.objects.file(where)
+
     def every_object(self) -> RunObjects:
         """The objects of all files. Whose replicas an autoscaler of another file may set is asked for by that."""
         if self.objects is None:
@@ -59,11 +68,12 @@ class Reading:
 
 class Lint:
     """One file's lint: everything of it before the files are put together. ``asked``: kinds and names of the objects that it
-    looked for in other files."""
+    looked for in other files. ``said_of_others``: what it says in files from which it took something."""
 
     def __init__(self, source: SourceText) -> None:
         self.source = source
         self.said: list[judge.Said] = []
+        self.said_of_others: list[judge.Said] = []
         self.not_checked: list[NotChecked] = []
         self.errors: list[ReadError] = []
         self.deployments: list[Deployment] = []
@@ -71,6 +81,17 @@ class Lint:
         self.codes: set[str] = set()
         self.asked: set[tuple[str, str]] = set()
         self._alone: list[Finding] | None = None
+
+    def without(self, dropped: Sequence[Deployment]) -> Lint:
+        """The lint without some of its deployments, and without what was said of them."""
+        left = Lint(self.source)
+        left.errors, left.documents, left.codes, left.asked = self.errors, self.documents, self.codes, self.asked
+        left.deployments = [each for each in self.deployments if each not in dropped]
+        names = {each.name for each in dropped}.difference(each.name for each in left.deployments)
+        left.said = [each for each in self.said if each.deployment not in names]
+        left.said_of_others = [each for each in self.said_of_others if each.deployment not in names]
+        left.not_checked = [each for each in self.not_checked if each.deployment not in names]
+        return left
 
     def findings(self, together: Sequence[judge.Said], config: Config) -> list[Finding]:
         """What was said of the file, and ``together``: what the rules on all files say in it. Nothing is suppressed yet."""
@@ -216,4 +237,26 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
         if config.selects(code):
             lint.codes.add(code)
             lint.said.append(judge.Said(document_rule(session, code), verdict, name, ""))
+    if objects is not None:
+        lint.said_of_others = [each for each in lint.said if each.verdict.place.document.source is not source]
+        lint.said = [each for each in lint.said if each.verdict.place.document.source is source]
     return lint
+
+
+def without_joined(lints: Sequence[Lint]) -> list[Lint]:
+    """The lints without the configurations that a deployment of another file reads: they are judged there."""
+    alone = [(lint, [each for each in lint.deployments if each.format == "engine-config"]) for lint in lints if lint.deployments]
+    if len(lints) < 2 or not any(found for _, found in alone):
+        return list(lints)
+    read = {
+        id(argument.document.physical)
+        for lint in lints
+        for deployment in lint.deployments
+        for pool in deployment.pools
+        for container in pool.containers
+        if container.command is not None
+        for argument in container.command.arguments
+        if argument.document is not None and argument.document.physical.source is not lint.source
+    }
+    dropped = {id(lint): joined for lint, found in alone if (joined := [each for each in found if id(each.document) in read])}
+    return [lint.without(dropped[id(lint)]) if id(lint) in dropped else lint for lint in lints]

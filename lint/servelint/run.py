@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from servelint import judge
 from servelint.config import Config
 from servelint.errors import UsageError
-from servelint.file_lint import Lint, document_rule, lint_text, unreadable, unsuppressed
+from servelint.file_lint import Lint, document_rule, lint_text, unreadable, unsuppressed, without_joined
 from servelint.finding import Finding, NotChecked, ReadError
 from servelint.plugins import Registry, registry
 from servelint.records import NamedTuple
@@ -205,11 +205,11 @@ def _judged_together(state: _State, session: Session) -> tuple[judge.Judgement, 
 
 def _report(state: _State, session: Session) -> Report:
     """The report on files that were linted, with what is said on them together."""
-    together, ran = _judged_together(state, session)
+    lints = without_joined(state.lints)
+    together, ran = _judged_together(state._replace(lints=tuple(lints)), session)
     said: dict[str, list[judge.Said]] = {}
-    for each in together.said:
+    for each in chain(together.said, *(lint.said_of_others for lint in lints)):
         said.setdefault(each.verdict.place.document.source.path, []).append(each)
-    lints = list(state.lints)
     paths = {lint.source.path for lint in lints}
     lints += [Lint(each[0].verdict.place.document.source) for path, each in said.items() if path not in paths]
     findings: list[Finding] = []
@@ -255,6 +255,7 @@ def lint_paths(
     beside: list[SourceText] = []
     garbled: dict[str, SourceText] = {}
     errors = list(found.errors)
+    dismissed: list[str] = []
     files = 0
     inputs: Iterable[tuple[str, bytes | ReadError]] = ((path, discovery.load(path)) for path in found.files)
     if stdin is not None:
@@ -266,9 +267,11 @@ def lint_paths(
         files += 1
         source = decode(path, data)
         text = source if isinstance(source, SourceText) else SourceText(path, data.decode("utf-8", "replace"))
-        if not session.registry.formats_for(text.words):
+        if discovery.holds_variables(path) or not session.registry.formats_for(text.words):
             if text is source and "apiversion" in text.words.text:
                 beside.append(text)  # read only if it may define an object that one of the others refers to
+            elif data is not stdin:
+                dismissed.append(path)
         elif isinstance(source, ReadError):
             errors.append(source)
             garbled[path] = text  # so that the error keeps its line
@@ -278,6 +281,7 @@ def lint_paths(
             texts += rendered.parts(source)
         else:
             texts.append(source)
+    beside += _named_by(texts, dismissed)
     report = lint_texts(texts, session, beside if texts else ())
     unread = [unreadable(garbled.get(error.path, SourceText(error.path, "")), error, ()) for error in errors]
     rule = document_rule(session, "DOC101")
@@ -289,6 +293,18 @@ def lint_paths(
         sources={**report.sources, **{v.place.document.source.path: v.place.document.source for v in unread}},
         fatal=tuple(f"{error.path}: {error.message}" for error in errors) if errors and not files else (),
     )
+
+
+def _named_by(texts: Sequence[SourceText], dismissed: Sequence[str]) -> list[SourceText]:
+    """Those of the ``dismissed`` files whose name stands in a file that may name others by their path."""
+    from servelint.formats.needles import NAMES_FILES
+    from servelint.source import discovery
+
+    naming = [text.words.text for text in texts if NAMES_FILES in text.words.text] if dismissed else []
+    named = [path for path in dismissed if any(path.rpartition("/")[2].lower() in words for words in naming)]
+    read = ((path, discovery.load(path)) for path in named)
+    sources = [decode(path, data) for path, data in read if isinstance(data, bytes)]
+    return [source for source in sources if isinstance(source, SourceText)]
 
 
 def lint(paths: Sequence[str], config: Config | None = None) -> Report:

@@ -31,6 +31,9 @@ class Reading:
     def elsewhere(self, kind: str, name: str) -> None:
         return None
 
+    def file(self, path: str) -> None:
+        return None
+
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         self.problems.append((code, verdict.label))
 
@@ -51,6 +54,9 @@ class VerdictReading:
         self.problems: list[tuple[str, Verdict]] = []
 
     def elsewhere(self, kind: str, name: str) -> None:
+        return None
+
+    def file(self, path: str) -> None:
         return None
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from servelint.engines.base import Engine
     from servelint.finding import Verdict
     from servelint.source.nodes import Document, Node
+    from servelint.source.text import SourceText
 
 
 class Surroundings(Protocol):
@@ -28,6 +29,9 @@ class Surroundings(Protocol):
 
         None where there is none, or where it cannot be told which of several is meant.
         """
+
+    def file(self, path: str) -> SourceText | None:
+        """The file of the run at ``path``, relative to the folder of the file that is read; None if it is not among them."""
 
     def problem(self, code: str, verdict: Verdict, deployment: str = "") -> None:
         """Report a violation found while reading (DOC and schema rules)."""

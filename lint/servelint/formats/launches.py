@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from servelint.engines.base import Engine
     from servelint.engines.command import Program
-    from servelint.formats.podspec import Process
+    from servelint.formats.podspec import Files, Process
     from servelint.source.nodes import Document, Node
 
 GPUS = "gpus.per_node"
@@ -26,7 +26,8 @@ class Launch(NamedTuple):
     """What starts engines: ``node`` is the mapping that describes it, ``label`` what a finding about it as a whole marks.
 
     ``reference``: the image as far as its text is settled, for engines to recognise it by. ``gpus``: devices on one host.
-    ``nodes``: hosts of one replica; None: as the engine's command line says. ``facts``: further ones, by field.
+    ``nodes``: hosts of one replica; None: as the engine's command line says. ``facts``: further ones, by field. ``files`` gives
+    the YAML at a path of the container, for commands that name configuration files.
     """
 
     document: Document
@@ -41,11 +42,12 @@ class Launch(NamedTuple):
     resource: str = ""
     nodes: Fact[int] | None = None
     facts: Mapping[str, Fact[Any]] = {}
+    files: Files | None = None
 
 
 def pools(launch: Launch, engines: Sequence[Engine]) -> list[Pool]:
     """A pool for every engine process that is started."""
-    found = podspec.processes_of(launch.programs, launch.reference, engines)
+    found = podspec.processes_of(launch.programs, launch.reference, engines, launch.files)
     made = [(launch, process) for process in found]
     if not made and any("docker" in program.words[0].text for program in launch.programs if program.words):
         made = list(_in_containers(launch, engines))

@@ -12,7 +12,7 @@ from servelint.formats.environment import expand
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from servelint.facts import Fact
     from servelint.formats.base import Surroundings
@@ -30,16 +30,19 @@ def reader(
 
     def file(path: str) -> Document | None:
         where = posixpath.normpath(path)
-        text = _written(document, container, variables, where) or _mounted(template, container, surroundings, where)
-        if text is None:
-            return None
-        from servelint.source.embedded import EmbeddedDocument, read  # lazy: few commands name a file
-
-        owner, node, start, end = text
-        content = read(owner, node, start, end)
-        return EmbeddedDocument(owner, node, content, start, end) if content.root is not None else None
+        items = (*container.elements_at("command"), *container.elements_at("args"))
+        text = written(document, items, variables, where) or _mounted(template, container, surroundings, where)
+        return content(*text) if text is not None else None
 
     return file
+
+
+def content(document: Document, node: ScalarNode, start: int = 0, end: int | None = None) -> Document | None:
+    """The YAML in ``node.text[start:end]`` as a document; None where it is none."""
+    from servelint.source.embedded import EmbeddedDocument, read  # lazy: few commands name a file
+
+    found = read(document, node, start, end)
+    return EmbeddedDocument(document, node, found, start, end) if found.root is not None else None
 
 
 def script(template: Node, container: Node, surroundings: Surroundings, path: str) -> tuple[Document, ScalarNode] | None:
@@ -88,11 +91,11 @@ def _key(source: Node, relative: str, surroundings: Surroundings) -> tuple[Docum
     return found[0], value, 0, len(value.text)
 
 
-def _written(
-    document: Document, container: Node, variables: Mapping[str, Fact[str]], path: str
+def written(
+    document: Document, items: Iterable[Node], variables: Mapping[str, Fact[str]], path: str
 ) -> tuple[Document, ScalarNode, int, int] | None:
-    """The body of the here-document that the container's script writes to ``path``. One with variables in it is not taken."""
-    for item in (*container.elements_at("command"), *container.elements_at("args")):
+    """The body of the here-document that a script among ``items`` writes to ``path``. One with variables in it is not taken."""
+    for item in items:
         if not isinstance(item, ScalarNode) or "<<" not in item.text:
             continue
         for match in re.finditer(_HEREDOC, item.text):

@@ -58,6 +58,10 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
 }
 
 
+# In a file that may name others by their path: a Compose file.
+NAMES_FILES = "services"
+
+
 def names_an_engine(text: str, engines: Iterable[Engine]) -> bool:
     """Whether any engine's needle occurs in ``text``, in whatever case."""
     data = text.lower().encode("utf-8", "surrogatepass")

@@ -1,4 +1,4 @@
-"""The Kubernetes objects of all files of a run, by kind and name, and which of several is meant.
+"""The Kubernetes objects of all files of a run, by kind and name, and which of several is meant; the files themselves by path.
 
 Names connect files only where that is no guess: of several objects that bear a name, the one in the nearest directory is meant
 (same file, same directory, then the directory that shares the longest path); two that are equally near are none. Two
@@ -7,6 +7,7 @@ directories that share nothing but the top of the run may be two projects, and a
 
 from __future__ import annotations
 
+import posixpath
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 # Objects that set the number of another's pods, and where each names it.
 SCALERS = ("HorizontalPodAutoscaler", "ScaledObject", "PodAutoscaler")
 _TARGET = ("spec", "scaleTargetRef")
+# What is asked for by path, among the (kind, name) of what files ask for.
+FILE = "file"
 
 
 class KubernetesObject(NamedTuple):
@@ -54,6 +57,7 @@ class RunObjects:
         self._top = _common([_folders(source.path) for source in (*self._sources, *self.beside)])
         self._listed: dict[SourceText, list[_Listed]] = {}
         self._telling: dict[str, list[SourceText]] = {}  # the files of `beside` that mention a kind
+        self._by_path: dict[str, SourceText] | None = None
         self._by_name: dict[tuple[str, str], list[KubernetesObject]] | None = None
         self._by_kind: dict[str, list[KubernetesObject]] = {}
         self._by_target: dict[tuple[str, str], list[KubernetesObject]] = {}
@@ -140,6 +144,12 @@ class RunObjects:
         others = [other.path for other in self.called(kind, name) if other.path != path] if nearest else []
         return [each for each in nearest if all(closeness(each.path, other) < closeness(each.path, path) for other in others)]
 
+    def file(self, path: str) -> SourceText | None:
+        """The file at ``path``, as :func:`beside` gives it."""
+        if self._by_path is None:
+            self._by_path = {_normal(source.path): source for source in (*self.beside, *self._sources)}
+        return self._by_path.get(path)
+
     def are_near(self, path: str, other: str) -> bool:
         """Whether the files are of one project: one lies in a directory above the other, or they share one below the top."""
         ours, theirs = _folders(path), _folders(other)
@@ -216,8 +226,8 @@ def in_file(source: SourceText, kind: str, name: str) -> list[KubernetesObject]:
 
 
 def keys_of(source: SourceText) -> set[tuple[str, str]]:
-    """What a file may answer: kind and name of its objects, and those of the targets of its autoscalers."""
-    keys: set[tuple[str, str]] = set()
+    """What a file may answer: its path, kind and name of its objects, and those of the targets of its autoscalers."""
+    keys: set[tuple[str, str]] = {(FILE, _normal(source.path))}
     for each in objects_of(read_text(source).documents):
         keys.add((each.kind, each.name))
         target = target_of(each)
@@ -233,6 +243,15 @@ def target_of(each: KubernetesObject) -> tuple[str, str] | None:
     name = each.node.text_at(*_TARGET, "name")
     kind = each.node.text_at(*_TARGET, "kind") or ("Deployment" if each.kind == "ScaledObject" else "")
     return (kind, name) if name and kind else None
+
+
+def beside(path: str, relative: str) -> str:
+    """The path of a file that the file at ``path`` calls ``relative``, as one name for it."""
+    return posixpath.normpath(posixpath.join(posixpath.dirname(_normal(path)), relative))
+
+
+def _normal(path: str) -> str:
+    return posixpath.normpath(path.replace("\\", "/"))
 
 
 def closeness(path: str, other: str) -> tuple[bool, int, bool]:

@@ -81,6 +81,12 @@ def load(path: str) -> bytes | ReadError:
         return ReadError(path, 0, 0, _cannot(error))
 
 
+def holds_variables(path: str) -> bool:
+    """Whether the file's name says that it holds lines of NAME=VALUE (``.env``, ``vllm.env``, ``.env.production``), no YAML."""
+    name = path.rpartition("/")[2]
+    return name.startswith(".env") or name.endswith(".env")
+
+
 def _cannot(error: OSError) -> str:
     reason = (error.strerror or str(error)).lower()
     if isinstance(error, PermissionError):

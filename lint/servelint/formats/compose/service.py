@@ -10,6 +10,7 @@ from servelint.formats.compose.interpolation import interpolate
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
+    from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
 _MOST_EXTENDED = 20
@@ -51,14 +52,24 @@ class Service:
         """What stands at ``path`` of the service or, where it has nothing there, of those it extends."""
         return next((found for node in self._chain if (found := node.get(*path)) is not None), None)
 
+    def items(self, key: str) -> list[Node]:
+        """The items of the list ``key``, those of the services that it extends first, as Compose puts them together."""
+        return [item for node in reversed(self._chain) for item in node.elements_at(key)]
+
     def text_at(self, *path: str | int) -> str | None:
         """The scalar at ``path`` with its variables expanded; None if there is none."""
         node = self.get(*path)
         return interpolate(node.text).text.text if isinstance(node, ScalarNode) else None
 
-    def environment(self, unset: list[str]) -> Environment:
+    def environment(self, unset: list[str], surroundings: Surroundings) -> Environment:
         """The container's variables, and those of ``unset`` that Compose itself must be given."""
         listed: dict[str, Fact[str]] = {}
+        reason = ""
+        if self.get("env_file") is not None:
+            from servelint.formats.compose import env_files  # lazy: few services have any
+
+            listed, reason = env_files.variables(self._env_files(), surroundings)
+            unset = [name for name in unset if not env_files.is_for_compose(listed.get(name), self.document)]
         for name in unset:
             listed[name] = _outside(name)
         for node in reversed(self._chain):
@@ -72,8 +83,12 @@ class Service:
                 for name, key, item in variables.pairs():
                     value = item.text if isinstance(item, ScalarNode) and not item.is_null else None
                     listed[name] = self._variable(name, value, item if value is not None else key)
-        reason = "it may come from an env_file, which is not at hand" if self.get("env_file") is not None else ""
         return Environment(listed, reason)
+
+    def _env_files(self) -> list[Node]:
+        """What the service and those that it extends say below ``env_file``; the last ones win."""
+        every = [node.get("env_file") for node in reversed(self._chain)]
+        return [item for node in every if node is not None for item in (node.items if isinstance(node, SequenceNode) else [node])]
 
     def _variable(self, name: str, value: str | None, node: Node) -> Fact[str]:
         """The variable ``name``; without a value it is passed through from the shell."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
 from servelint.formats import containers, launches
-from servelint.formats.compose import accelerators
+from servelint.formats.compose import accelerators, files
 from servelint.formats.compose.interpolation import interpolate
 from servelint.formats.compose.service import Service
 from servelint.formats.compose.words import WordList
@@ -53,7 +53,7 @@ def _pools(service: Service, surroundings: Surroundings) -> list[Pool]:
         return []
     from servelint.engines import shell  # lazy: only services that may run an engine are taken apart
 
-    environment = service.environment(words.unset)
+    environment = service.environment(words.unset, surroundings)
     given = tuple(words.words)
     programs = shell.programs_of_words(
         service.document, given, environment, words.text_of, service.get("image") or service.node, entrypoint=own
@@ -63,6 +63,7 @@ def _pools(service: Service, surroundings: Surroundings) -> list[Pool]:
     launch = launches.Launch(
         service.document, service.name, service.node, service.key, image, reference, programs, environment,
         asked.gpus, asked.resource, facts={"replicas_min": replicas, "replicas_max": replicas._replace(name="replicas.max")},
+        files=files.reader(service, environment, surroundings),
     )  # fmt: skip
     found = launches.pools(launch, surroundings.engines)
     if not found and reference:
