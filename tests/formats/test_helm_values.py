@@ -338,6 +338,43 @@ def test_what_serves_nothing_is_left_alone(text: str) -> None:
     assert recognise(text) == []
 
 
+# What is built around an engine bears its name, and may name a model, too.
+AROUND = {
+    "serving: {image: 'ghcr.io/team/vllm-sr:v0.3', model: a/b, args: [--config=/c], resources: {limits: {amd.com/gpu: 1}}}": 0,
+    "bench: {image: 'r.example/vllm-benchmark:v1', model: a/b, resources: {limits: {nvidia.com/gpu: 1}}}": 0,
+    "image: {repository: r.example/vllm-autotuner, tag: '1'}\nmodel: a/b": 0,
+    "tuner: {image: 'r.example/vllm-autotuner:1', model: a/b}": 0,
+    "tuner: {image: 'r.example/vllm-autotuner:1', model: a/b, maxModelLen: 4096}": 1,
+    "tuner: {image: 'r.example/vllm-autotuner:1', model: a/b, resources: {limits: {nvidia.com/gpu: 1}}}": 1,
+    "vllm: {image: 'r.example/vllm-autotuner:1', model: a/b}": 1,
+    "chat: {image: 'r.example/nm-vllm-openai:1', model: a/b}": 1,
+    "chat: {image: 'rocm/vllm-dev:nightly', model: a/b}": 1,
+    "image: rocm/vllm:6.4\nmodel: a/b": 1,
+    "image: rocm/vllm:6.4\ngpus: 1\nentrypoint: bash /mount/start.sh": 0,
+    "image: rocm/vllm:6.4\ngpus: 1\nmodel: a/b\nentrypoint: bash /mount/start.sh": 1,
+    "image: rocm/vllm:6.4\ngpus: 1\nentrypoint: exec vllm serve a/b": 1,
+}
+
+
+@pytest.mark.parametrize("text", AROUND, ids=str)
+def test_an_image_that_is_only_named_for_an_engine(text: str) -> None:
+    assert len(recognise(text + "\n")) == AROUND[text]
+
+
+def test_a_part_of_a_server_is_none_itself() -> None:
+    image = "image: {image: registry.example.com/vllm-cuda-rhel9, tag: 3.3.0}\nmodel: {args: [--max-model-len=4096]}\n"
+    [deployment] = recognise(image)
+    assert (deployment.name, deployment.pools[0].max_model_len.value) == ("values", 4096)
+    variables = "env: {LLM_MODEL_ID: a/b, TENSOR_PARALLEL_SIZE: '2'}, resources: {limits: {amd.com/gpu: 2}}"
+    [deployment] = recognise(f"vllm: {{image: {{repository: opea/vllm-rocm}}, {variables}}}\n")
+    [pool] = deployment.pools
+    assert (deployment.name, pool.model.value, pool.gpus_per_node.value) == ("vllm", "a/b", 2)
+    for key in ("sglang_server_args", "tgi_engine_args", "vllm_engine_args"):
+        image = {"s": "lmsysorg/sglang:v0.5.6", "t": "ghcr.io/huggingface/text-generation-inference:3.0.2"}
+        reference = image.get(key[0], "vllm/vllm-openai:v0.19.1")
+        assert len(recognise(f"image: {reference}\nmodel: a/b\ngpus: 1\n{key}: {{}}\n")) == 1
+
+
 def test_a_port_that_is_named_for_the_server_is_none() -> None:
     ports = "service: {ports: [{name: http-vllm, port: 80, targetPort: 8000}]}\n"
     chart = "modelName: a/b\nimage: {repository: r.example/vllm-openai, tag: v0.11.2}\nextraArgs: [--tensor-parallel-size, '1']\n"

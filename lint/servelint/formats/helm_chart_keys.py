@@ -38,7 +38,7 @@ _LENGTH = ("max-model-len", "max-model-length", "max-seq-len", "context-length")
 ARGUMENTS = frozenset((
     "args", "extra-args", "extra-cmd-args", "additional-args", "vllm-args", "vllm-extra-args", "engine-args", "container-args",
     "cmd-args", "command-args", "server-args", "arguments", "extra-arguments", "vllm-engine-args", "sglang-args",
-    "extra-vllm-args", "runtime-args", "model-args",
+    "extra-vllm-args", "runtime-args", "model-args", "sglang-server-args", "tgi-engine-args",
 ))  # fmt: skip
 SECTIONS = frozenset((
     "model", "model-parameters", "model-config", "vllm", "vllm-config", "sglang", "sglang-config", "engine", "engine-config",

@@ -13,11 +13,11 @@ from servelint.engines.command import Program
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, launches, own_programs, podspec, scheduling, value_words
 from servelint.formats.environment import environment
+from servelint.formats.helm_chart_images import REMEDY, is_other_part
 from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, WORKLOADS, flag_of, kebab
 from servelint.formats.helm_chart_server import (
     NIM,
     REASON,
-    REMEDY,
     arguments,
     asking,
     asking_beside,
@@ -25,7 +25,6 @@ from servelint.formats.helm_chart_server import (
     count_of,
     engine_names,
     inside,
-    is_other_part,
     label_of,
     model,
     script_of,

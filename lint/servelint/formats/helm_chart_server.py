@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from servelint.engines import images
-from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import containers, devices, launches
+from servelint.formats import devices, launches
 from servelint.formats.bare_podspecs import named_container
-from servelint.formats.containers import IMAGE
+from servelint.formats.helm_chart_images import NAMED, engine_of, engine_word, fact_of, image_of, is_other_part, is_usual
 from servelint.formats.helm_chart_keys import ARGUMENTS, ENGINE_KEYS, GPU_COUNTS, MODELS, SECTIONS, flag_of, kebab
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
@@ -17,31 +15,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
     from servelint.engines.base import Engine
+    from servelint.facts import Fact
     from servelint.formats.base import Surroundings
     from servelint.source.nodes import Document, Node
 
 REASON = "the templates of the chart may set it"
-REMEDY = "lint the rendered chart: helm template … | servelint check -"
 NIM = "nim"
-_NAMED = {
-    "vllm": "vllm", "sglang": "sglang", "tgi": "tgi", "trtllm": "trtllm", "tensorrtllm": "trtllm", "textgeneration": "tgi",
-}  # fmt: skip
 # What starts an engine, and which.
 _STARTS = {
     "vllm serve": "vllm", "vllm.entrypoints": "vllm", "sglang": "sglang", "trtllm-serve": "trtllm",
     "text-generation-launcher": "tgi",
 }  # fmt: skip
 _SCRIPTS = frozenset(("cli", "cmd", "command", "script", "run-command", "start-command", "launch-command", "entrypoint"))
-_IMAGES = frozenset(("image", "imageRepository"))
 _ASKING = frozenset(("resources", "limits", "requests", "claims", *devices.COUNTED))
 _MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
 # What a server has, and is none itself.
-_PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity"))
-# Images that are named for an engine they do not run.
-_NO_ENGINES = frozenset((
-    "router", "gateway", "bench", "exporter", "client", "frontend", "proxy", "operator", "sidecar", "webui", "benchmark",
-    "tokenizer", "render", "renderer", "downloader",
-))  # fmt: skip
+_PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity", "image", "env"))
 # NIMs that generate no text.
 _OTHER_NIMS = ("embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "detection", "guard")
 
@@ -88,30 +77,30 @@ def server(
     """The server that ``node`` describes; None where it describes none. ``around``: the mappings it stands in."""
     if kebab(name) in ARGUMENTS or name in _PARTS or is_other_part(name):
         return None
-    image, reference = _image(node)
+    image, reference = image_of(node)
     if reference and "/nim/" in reference:
         if not _is_llm_nim(node, reference):
             return None
-        return Server(document, name, node, NIM, reference, _image_fact(document, image, reference), (node,))
-    engine = _engine_of_image(reference, surroundings.engines)
+        return Server(document, name, node, NIM, reference, fact_of(document, image, reference), (node,))
+    engine = engine_of(reference, surroundings.engines)
     needed, holder = int(bool(around) or not engine), None  # the image of a whole chart says enough
     if not engine and (script := script_of(node)) is not None:
         engine = next((found for launcher, found in _STARTS.items() if launcher in script.text), "")
     if not engine and not reference:
         engine, needed = _named(name, node, around), 2
         if not engine:  # vllmArgs, also in notes on models: a server's where there are GPUs
-            engine = next((found for key, _, _ in node.pairs() if kebab(key) in ARGUMENTS and (found := _word(key))), "")
+            engine = next((found for key, _, _ in node.pairs() if kebab(key) in ARGUMENTS and (found := engine_word(key))), "")
             if engine and _count_in((node,), tuple(_sections(node))) is None:
                 return None
     if not engine and not reference and kebab(name) not in SECTIONS:
-        holder = next((outer for outer in around if _image(outer)[1]), None)
+        holder = next((outer for outer in around if image_of(outer)[1]), None)
         if holder is not None:
-            image, reference = _image(holder)
-            engine = _engine_of_image(reference, surroundings.engines)
+            image, reference = image_of(holder)
+            engine = engine_of(reference, surroundings.engines)
     if not engine:
         return None
     own = tuple(_sections(node))
-    fact = _image_fact(document, image, reference)
+    fact = fact_of(document, image, reference)
     described = Server(document, name, node, engine, reference, fact, own, around, holder)
     evidence = _evidence(described)
     if holder is not None and ("model" not in evidence or len(evidence) < 2):
@@ -122,12 +111,7 @@ def server(
     if not evidence and (outer := described.frame) is not None:
         described = described._replace(sections=(*own, outer))  # app: {image: …}, and what it is started with beside it
         evidence = _evidence(described)
-    return described if len(evidence) >= needed else None
-
-
-def is_other_part(name: str) -> bool:
-    """A part of the chart that is named for what stands around servers, though it may have the engine's image."""
-    return not _NO_ENGINES.isdisjoint(kebab(name).split("-"))
+    return described if len(evidence) >= needed and _is_evident(described, evidence, surroundings.engines) else None
 
 
 def _outer_sections(around: tuple[MappingNode, ...]) -> tuple[MappingNode, ...]:
@@ -144,24 +128,30 @@ def _is_llm_nim(node: MappingNode, reference: str) -> bool:
     return bool(devices.devices(node).resource or node.elements_at("env") or node.get("model") is not None)
 
 
-def _engine_of_image(reference: str, engines: Sequence[Engine]) -> str:
-    if not reference:
-        return ""
-    owner = next((e.name for e in engines if e.name in _NAMED and e.owns_image(reference)), "")
-    if owner:
-        return owner
-    # An image whose own name is the engine's: rocm/vllm, lmsysorg/sglang, my-registry/vllm-custom. A router's is not.
-    last = reference.partition("@")[0].rpartition("/")[2].partition(":")[0].lower()
-    return "" if any(word in last for word in _NO_ENGINES) or images.is_stand_in(reference) else _word(last)
+def _is_evident(described: Server, evidence: set[str], engines: Sequence[Engine]) -> bool:
+    """Whether an image that is only named for an engine runs it here: beside a script of one's own something says what is served,
+    beside an unusual name more than a model does."""
+    if not described.reference or any(engine.owns_image(described.reference) for engine in engines):
+        return True
+    if evidence <= {"accelerator"} and _own_script(described.node):
+        return False
+    usual = is_usual(described.reference) or kebab(described.name) in NAMED
+    return usual or not evidence <= {"model"}
+
+
+def _own_script(node: MappingNode) -> bool:
+    """A text that a shell is to run, and that starts no engine."""
+    texts = (value.text for key, _, value in node.pairs() if kebab(key) in _SCRIPTS and isinstance(value, ScalarNode))
+    return any(text.strip() for text in texts) and script_of(node) is None
 
 
 def _named(name: str, node: MappingNode, around: tuple[MappingNode, ...]) -> str:
     """The engine that the server is named for, or that one of its keys, or of those around it, names."""
     for mapping in (node, *around[:1]):
         for value in engine_names(mapping):
-            if found := _word(value.text):
+            if found := engine_word(value.text):
                 return found
-    return _word(name)
+    return engine_word(name)
 
 
 def engine_names(mapping: MappingNode) -> Iterator[ScalarNode]:
@@ -169,13 +159,6 @@ def engine_names(mapping: MappingNode) -> Iterator[ScalarNode]:
     for key, _, value in mapping.pairs():
         if kebab(key) in ENGINE_KEYS and isinstance(value, ScalarNode):
             yield value
-
-
-def _word(text: str) -> str:
-    """The engine that one of the words of ``text`` is the name of."""
-    words = kebab(text).replace("/", "-").split("-")
-    joined = "".join(words)
-    return next((found for word in (*words, joined) if (found := _NAMED.get(word, ""))), "")
 
 
 def _sections(node: MappingNode) -> Iterator[MappingNode]:
@@ -259,33 +242,6 @@ def _is_hub_id(text: str) -> bool:
     plain = text.strip().removeprefix("hf://").removeprefix("huggingface://")
     organisation, slash, model = plain.partition("/")
     return bool(slash and organisation and model) and "/" not in model and "://" not in plain
-
-
-def _image(node: MappingNode) -> tuple[ScalarNode | None, str]:
-    """``image`` as a text or as a mapping: what names it, and its reference, with the tag that stands in it or beside it."""
-    if node.tabulated().keys().isdisjoint(_IMAGES):
-        return None, ""
-    image = node.get("image")
-    if isinstance(image, MappingNode):
-        name, tag = image.get("repository") or image.get("name") or image.get("image"), image.get("tag")
-        registry = image.text_at("registry") or ""
-    else:
-        name, tag = image or node.get("imageRepository"), node.get("tag") or node.get("imageTag")
-        registry = ""
-    if not isinstance(name, ScalarNode) or not name.text.strip():
-        return None, ""
-    reference = name.text.strip()
-    if registry and not reference.startswith(registry):
-        reference = f"{registry.rstrip('/')}/{reference}"
-    if isinstance(tag, ScalarNode) and tag.text.strip() and ":" not in reference.rpartition("/")[2] and "@" not in reference:
-        reference = f"{reference}:{tag.text.strip()}"
-    return name, reference
-
-
-def _image_fact(document: Document, name: ScalarNode | None, reference: str) -> Fact[str]:
-    if name is None:
-        return Fact.unknown(IMAGE, "the values name no image")
-    return containers.referred(reference, Origin(OriginKind.FILE, "image", Place.of(document, name)), REMEDY)
 
 
 def label_of(node: MappingNode) -> ScalarNode:
