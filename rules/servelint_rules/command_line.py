@@ -115,7 +115,8 @@ def _open(command: Command, version: Version | None) -> str:
     """Why it is not certain that the engine lacks an option."""
     if version is not None and flag_history.has_wrapper(command):
         return "Dynamo's workers have options of their own, of which not every release was read"
-    return f"releases scanned: {scanned(command.table)}; which one runs here is not known"
+    here = "which one runs here is not known" if version is None else f"{version} is none of them"
+    return f"releases scanned: {scanned(command.table)}; {here}"
 
 
 def _misspelled(case: ContainerCase, command: Command) -> Iterator[Verdict]:

@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, strategies as st
 
 from servelint.deployment import Pool
+from servelint.engines import model_registry
+from servelint.engines.flag import Presence
 from servelint.engines.flags import flag_table
 from servelint.engines.sglang import Sglang
 from servelint.engines.versions import Version
@@ -53,6 +55,28 @@ def test_a_post_release_lies_between_the_releases_that_were_scanned() -> None:
     assert Version(0, 4, 9) < Version(0, 4, 9, 6) < Version(0, 4, 10)
     assert Version.parse("0.4.9.post6+cu126", "sglang") == Version(0, 4, 9, 6), "whatever build it is"
     assert Version.parse("0.8.5.post1") == Version(0, 8, 5), "vLLM's mend builds"
+
+
+def test_a_post_release_of_the_newest_one_has_what_that_has_and_may_have_more() -> None:
+    table = flag_table("sglang")
+    newest = table.scanned[-1]
+    post, later = Version(*newest, post=1), Version(newest[0], newest[1], newest[2] + 1)
+    tensor, gone = table["--tp-size"], table["--enable-flashmla"]
+    assert [tensor.presence(version) for version in (newest, post, later)] == [
+        Presence.PRESENT, Presence.PRESENT, Presence.UNCERTAIN,
+    ]  # fmt: skip
+    assert [gone.presence(version) for version in (newest, post, later)] == [
+        Presence.ABSENT, Presence.UNCERTAIN, Presence.UNCERTAIN,
+    ]  # fmt: skip
+    assert tensor.defaults_at(post) == tensor.defaults_at(newest)
+    assert table.resolve("--tensor-parallel", post)[0] is tensor
+
+
+def test_models_of_a_post_release_of_the_newest_one() -> None:
+    newest = flag_table("sglang").scanned[-1]
+    post = Version(*newest, post=2)
+    for name, states in (("Qwen3ForCausalLM", (Presence.PRESENT,) * 2), ("NoModel", (Presence.ABSENT, Presence.UNCERTAIN))):
+        assert tuple(model_registry.presence("sglang", name, version) for version in (newest, post)) == states
 
 
 @pytest.mark.parametrize(

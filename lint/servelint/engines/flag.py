@@ -4,7 +4,7 @@ It is made of a line of a table, whose form ``servelint.engines.flags`` describe
 
 The releases were scanned one patch release per minor version. What holds in a release between two scanned ones is known
 only where both agree; otherwise both readings apply. Beyond the newest scanned release the presence of a flag is never
-certain, while kinds, arities and defaults are taken from the newest one (and said to be).
+certain (but its post releases have what it has), while kinds, arities and defaults are taken from the newest one (and said to be).
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from enum import Enum
 from functools import cache
 
-from servelint.engines.versions import Version, around
+from servelint.engines.versions import Version, around, mends_newest
 from servelint.records import NamedTuple
 
 
@@ -145,6 +145,8 @@ class Flag:
         return found
 
     def _presence_in(self, version: Version, written: str) -> Presence:
+        if mends_newest(self._scanned, version):
+            return Presence.PRESENT if self.in_newest(written) else Presence.UNCERTAIN
         states = {self._accepted(release, written) for release in around(self._scanned, version)}
         if len(states) != 1:
             return Presence.UNCERTAIN

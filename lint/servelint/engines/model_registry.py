@@ -16,7 +16,7 @@ agree, and nothing is known beyond the newest. One record is found by a search o
 from __future__ import annotations
 
 from servelint.engines.flag import Presence
-from servelint.engines.versions import Version, around
+from servelint.engines.versions import Version, around, mends_newest
 
 ENGINES = ("vllm", "sglang")
 _TABLES: dict[str, _Table] = {}
@@ -72,9 +72,15 @@ def _in_history(history: str, release: Version) -> str:
 
 
 def presence(engine: str, architecture: str, version: Version) -> Presence:
-    """Whether the registry of ``version`` has the model class; uncertain outside what was scanned."""
+    """Whether the registry of ``version`` has the model class; uncertain outside what was scanned.
+
+    What the newest release has, its post releases have; they may have more.
+    """
     table = _table(f"{engine}.models")
     fields = table.fields(architecture)
+    if mends_newest(table.scanned, version):
+        there = fields is not None and _within(fields[1], table.scanned[-1])
+        return Presence.PRESENT if there else Presence.UNCERTAIN
     releases = around(table.scanned, version)
     if not releases:
         return Presence.UNCERTAIN
@@ -114,7 +120,9 @@ def pipelines(engine: str, architecture: str, version: Version | None) -> bool |
     if version is None:
         values = {part.partition(":")[2] for part in fields[2].split()} - {"?"}
     else:
-        values = {_in_history(fields[2], release) for release in around(table.releases("pipelines"), version)}
+        scanned = table.releases("pipelines")
+        releases = scanned[-1:] if mends_newest(scanned, version) else around(scanned, version)
+        values = {_in_history(fields[2], release) for release in releases}
     if len(values) != 1 or "?" in values:
         return None
     return values.pop() == "+"

@@ -77,5 +77,10 @@ def around(scanned: Sequence[Version], version: Version) -> tuple[Version, ...]:
     return (version,) if scanned[position] == version else (scanned[position - 1], scanned[position])
 
 
+def mends_newest(scanned: Sequence[Version], version: Version) -> bool:
+    """``version`` is a post release of the newest one scanned: it has what that has, and may have more."""
+    return len(version) > 3 and bool(scanned) and version[:3] == scanned[-1]
+
+
 VLLM_V1 = Version(0, 8, 0)
 """The first release of vLLM whose default is the V1 engine (vllm/engine/arg_utils.py, ``_is_v1_supported_oracle``)."""
