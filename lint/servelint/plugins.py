@@ -21,7 +21,7 @@ from servelint.rulebook import Rule, Theme
 from servelint.source.needles import Needles
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from servelint.config import Config
     from servelint.engines.base import Engine
@@ -109,9 +109,9 @@ class Registry:
             manager.register(plugin, name=name)
             if name.startswith(_BY_PATH):
                 _hooks_are_ours(manager, name, plugin)
-        self.formats: tuple[Format, ...] = tuple(_provided(manager, "servelint_formats"))
-        self.engines: tuple[Engine, ...] = tuple(_provided(manager, "servelint_engines"))
-        self._engine_needles = [frozenset(_words_of(engine, engine.needles)) for engine in self.engines]
+        self.formats: tuple[Format, ...] = tuple(_readers(manager, "servelint_formats", "format"))
+        self.engines: tuple[Engine, ...] = tuple(_readers(manager, "servelint_engines", "engine"))
+        self._engine_needles = [frozenset(_words_of(engine.needles)) for engine in self.engines]
         self._of_engines = frozenset[str]().union(*self._engine_needles)
         self._of_formats = [_needle_sets(fmt) for fmt in self.formats]
         self._needles = Needles(self._of_engines.union(*(each for sets in self._of_formats for part in sets for each in part)))
@@ -219,17 +219,35 @@ def _needle_sets(fmt: Format) -> tuple[list[set[str]], list[set[str]]]:
     alone: list[set[str]] = []
     with_engine: list[set[str]] = []
     for needles in fmt.needles:
-        words = _words_of(fmt, [needle for needle in needles if needle != ENGINE])
+        words = _words_of(needle for needle in needles if needle != ENGINE)
         (with_engine if ENGINE in needles else alone).append(words)
     return alone, with_engine
 
 
-def _words_of(owner: Format | Engine, needles: Iterable[bytes]) -> set[str]:
-    """Needles as texts; raises :class:`UsageError` for what a plugin gives instead of them."""
-    try:
-        return {needle.decode() for needle in needles}
-    except (AttributeError, UnicodeDecodeError) as error:
-        raise UsageError(f"the needles of {owner.name} are no byte strings in UTF-8: {list(needles)!r:.60}") from error
+def _words_of(needles: Iterable[bytes]) -> set[str]:
+    """Needles as texts."""
+    return {needle.decode() for needle in needles}
+
+
+def _readers(manager: pluggy.PluginManager, hook: str, kind: str) -> list[Any]:
+    """The formats or engines of all plugins, those of others with a check of what they give."""
+    items = _provided(manager, hook)
+    if all(map(_is_ours, items)):
+        return items
+    from servelint import plugin_checks  # lazy: most runs have no format or engine of others
+
+    def problem(item: Any) -> str:
+        return "" if _is_ours(item) else plugin_checks.problem(kind, item)
+
+    wrong = next(filter(None, map(problem, items)), "")
+    if wrong:
+        _blame(manager, hook, problem)
+        raise UsageError(f"a plugin: {wrong}")
+    return [item if _is_ours(item) else plugin_checks.checked(kind, item) for item in items]
+
+
+def _is_ours(item: Any) -> bool:
+    return type(item).__module__.startswith("servelint.")
 
 
 def _hooks_are_ours(manager: pluggy.PluginManager, name: str, plugin: Any) -> None:
@@ -247,27 +265,44 @@ def _provided(manager: pluggy.PluginManager, hook: str, kinds: tuple[type, ...] 
     """What all plugins give for a hook; raises :class:`UsageError` naming the plugin whose hook fails or gives something else."""
     try:
         # pluggy calls the last registered first; reversed, the built-in ones come first whatever else is installed.
-        items = [item for part in reversed(getattr(manager.hook, hook)()) for item in part]
+        parts = getattr(manager.hook, hook)()
+        items = [item for part in reversed(parts) for item in part]
     except Exception as error:
-        _blame(manager, hook, kinds)
+        _blame(manager, hook, lambda _: "")
         raise UsageError(f"a plugin's hook {hook} failed: {type(error).__name__}: {error}") from error
+    if len(parts) < len(_hooks_of(manager, hook)):  # pluggy leaves out what gives None
+        _blame(manager, hook, lambda _: "")
     if not all(isinstance(item, kinds) for item in items):
-        _blame(manager, hook, kinds)
+        _blame(manager, hook, lambda item: _of_other_kind(item, hook, kinds))
     return items
 
 
-def _blame(manager: pluggy.PluginManager, hook: str, kinds: tuple[type, ...]) -> None:
+def _of_other_kind(item: Any, hook: str, kinds: tuple[type, ...]) -> str:
+    wanted = " or ".join(kind.__name__ for kind in kinds)
+    return "" if isinstance(item, kinds) else f"its hook {hook} gives {item!r:.60}, which is no {wanted}"
+
+
+def _hooks_of(manager: pluggy.PluginManager, hook: str) -> list[pluggy.HookImpl]:
+    """What the plugins give for a hook; not what only stands around others'."""
+    return [each for each in getattr(manager.hook, hook).get_hookimpls() if not (each.hookwrapper or each.wrapper)]
+
+
+def _blame(manager: pluggy.PluginManager, hook: str, problem: Callable[[Any], str]) -> None:
     """Asks the plugins one by one: pluggy does not say which of them it was."""
-    for each in getattr(manager.hook, hook).get_hookimpls():
+    for each in _hooks_of(manager, hook):
         name = each.plugin_name.removeprefix(_BY_PATH)
+        given: Any = ()
         try:
-            items = list(each.function())
+            given = each.function()
+            items = [] if given is None else list(given)
         except Exception as error:
             raise UsageError(f"plugin {name}: its hook {hook} failed: {type(error).__name__}: {error}") from error
+        if given is None:
+            raise UsageError(f"plugin {name}: its hook {hook} gives None; return a list")
         for item in items:
-            if not isinstance(item, kinds):
-                wanted = " or ".join(kind.__name__ for kind in kinds)
-                raise UsageError(f"plugin {name}: its hook {hook} gives {item!r:.60}, which is no {wanted}")
+            wrong = problem(item)
+            if wrong:
+                raise UsageError(f"plugin {name}: {wrong}")
 
 
 def _sorted(rules: Iterable[Rule]) -> list[Rule]:

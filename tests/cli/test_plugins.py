@@ -108,7 +108,134 @@ def test_a_format_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_a_format_gives_for_needles_is_one_sentence(needles: str, capsys: pytest.CaptureFixture[str]) -> None:
     Path("formats.py").write_text(FORMAT.replace('((b"ml.example.org/", ENGINE),)', needles), encoding="utf-8")
     assert main(["lws.yaml", "--plugin", "formats.py"]) == 2
-    assert capsys.readouterr().err.startswith("servelint: the needles of org-model-server are no byte strings in UTF-8: ")
+    said = (
+        "servelint: plugin formats.py: its format ModelServers has needles that are no sets of lower-case byte strings in UTF-8: "
+    )
+    assert capsys.readouterr().err.startswith(said)
+
+
+CLASS, _, FORMAT_HOOK = FORMAT.partition("@hookimpl\n")
+NEEDLES = '    needles = ((b"ml.example.org/", ENGINE),)\n'
+RECOGNISE = CLASS[CLASS.index("    def recognise") :]
+
+
+def giving(body: str) -> str:
+    """The guide's format with another body of ``recognise``."""
+    return FORMAT.replace(RECOGNISE, f"    def recognise(self, document, surroundings):\n        {body}\n\n\n")
+
+
+HAS = "servelint: plugin formats.py: its format ModelServers has "
+GIVES = "servelint: format org-model-server (servelint_plugin_formats): "
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (FORMAT.replace(NEEDLES, ""), HAS + 'no needles; add needles = ((b"a word of such files", ENGINE),)'),
+        (FORMAT.replace(NEEDLES, "    needles = ()\n"), HAS + "needles that are no sets of"),
+        (FORMAT.replace(NEEDLES, "    needles = 3\n"), HAS + "needles that are no sets of"),
+        (FORMAT.replace("ml.example.org/", "ml.Example.org/", 1), HAS + "needles that are no sets of lower-case byte strings"),
+        (FORMAT.replace('    name = "org-model-server"\n', ""), HAS + 'no name; add name = "a-name-of-its-own"'),
+        (FORMAT.replace('name = "org-model-server"', "name = 7"), HAS + 'the name 7; write name = "a-name-of-its-own"'),
+        (FORMAT.replace("def recognise", "def recognize"), HAS + "no recognise; add def recognise(self, document, surroundings)"),
+        (FORMAT.replace("[ModelServers()]", "[ModelServers]"), "plugin formats.py: its format ModelServers is a class; give an"),
+        (FORMAT.replace("[ModelServers()]", "['x']"), "plugin formats.py: its format str has no name; add"),
+        (FORMAT.replace("[ModelServers()]", "None"), "plugin formats.py: its hook servelint_formats gives None; return a list"),
+        (FORMAT.replace("[ModelServers()]", "ModelServers()"), "plugin formats.py: its hook servelint_formats failed: TypeError"),
+        (giving("return None"), GIVES + "recognise gives None, which is no Deployments (none: return ())"),
+        (giving("return [1]"), GIVES + "recognise gives 1, which is no Deployment"),
+        (giving("yield 'x'"), GIVES + "recognise gives 'x', which is no Deployment"),
+        (giving("yield Deployment('x', 'x', document, None)"), GIVES + "the deployment 'x' gives None, which is no tuple of Pools"),
+        (giving("return 1 / 0"), "format org-model-server (servelint_plugin_formats) failed on chat.yaml: ZeroDivisionError: "),
+        (giving("yield 1 / 0"), "format org-model-server (servelint_plugin_formats) failed on chat.yaml: ZeroDivisionError: "),
+    ],
+)  # fmt: skip
+def test_what_a_format_lacks_or_gives_is_one_sentence(text: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("formats.py").write_text(text, encoding="utf-8")
+    Path("chat.yaml").write_text(MODEL_SERVER.format(group="ml.example.org"), encoding="utf-8")
+    assert main(["chat.yaml", "--plugin", "formats.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+    assert "internal error" not in captured.err
+
+
+ENGINE = """
+from servelint import Fact, hookimpl
+from servelint.engines.undescribed import KNOWN, Undescribed
+
+
+class Acme:
+    name = "acme"
+    needles = (b"acme",)
+    described = False
+
+    def owns_image(self, image):
+        return "acme" in image
+
+    def version(self, image):
+        return Fact.unknown("engine.version", "Acme has none")
+
+    def command(self, programs, image):
+        return Undescribed(KNOWN[0]._replace(name="acme", title="Acme", programs=(("acme", ""),))).command(programs, image)
+
+    def facts(self, command, environment):
+        return {"model": Fact.unknown("model.id", "Acme says none")}
+
+    def defaults(self, pool):
+        return {}
+
+
+@hookimpl
+def servelint_engines():
+    return [Acme()]
+"""
+ACME = """
+apiVersion: v1
+kind: Pod
+metadata: {name: chat}
+spec: {containers: [{name: acme, image: 'acme/server:1', command: [acme, org/m], resources: {limits: {nvidia.com/gpu: 1}}}]}
+"""
+
+
+def test_an_engine_from_a_file(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("engines.py").write_text(ENGINE, encoding="utf-8")
+    Path("chat.yaml").write_text(ACME, encoding="utf-8")
+    assert main(["chat.yaml", "--plugin", "engines.py"]) == 0
+    assert "1 file, 1 deployment" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ('needles = (b"acme",)', 'needles = "acme"', "plugin engines.py: its engine Acme has needles that are no lower-case byte strings"),
+        ('needles = (b"acme",)', 'needles = ((b"acme",),)', "plugin engines.py: its engine Acme has needles that are no lower-case"),
+        ('needles = (b"acme",)', "", 'plugin engines.py: its engine Acme has no needles; add needles = (b"its name",)'),
+        ("def defaults", "def default", "plugin engines.py: its engine Acme has no defaults; add def defaults(self, pool)"),
+        ("def owns_image", "def owns", "has no owns_image; add def owns_image(self, image)"),
+        ("def version", "def versions", "has no version; add def version(self, image)"),
+        ("def command", "def commands", "has no command; add def command(self, programs, image)"),
+        ("def facts", "def fact", "has no facts; add def facts(self, command, environment)"),
+        ('Fact.unknown("engine.version", "Acme has none")', "'1.0'", "engine acme (servelint_plugin_engines): version gives '1.0', which"),
+        ("return {}", "return None", "defaults gives None, which is no dict of Facts by the fields of Pool"),
+        ("return {}", "return {'tensor': 4}", "defaults['tensor'] gives 4, which is no Fact"),
+        ('{"model": ', '{"modell": ', "facts gives 'modell', which is no field of Pool that holds a fact"),
+        ("return Undescribed", "return 1 #", "command gives 1, which is no Command"),
+        ('Fact.unknown("engine.version", "Acme has none")', "image.nothing", "engine acme (servelint_plugin_engines) failed on the image"),
+        ("return {}", "raise ValueError('no')", "engine acme (servelint_plugin_engines) failed on the pool acme: ValueError: no"),
+    ],
+)  # fmt: skip
+def test_what_an_engine_lacks_or_gives_is_one_sentence(old: str, new: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert old in ENGINE
+    Path("engines.py").write_text(ENGINE.replace(old, new), encoding="utf-8")
+    Path("chat.yaml").write_text(ACME, encoding="utf-8")
+    assert main(["chat.yaml", "--plugin", "engines.py"]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+    assert "internal error" not in captured.err
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,8 @@ It is made of a line of a table, whose form ``servelint.engines.flags`` describe
 
 The releases were scanned one patch release per minor version. What holds in a release between two scanned ones is known
 only where both agree; otherwise both readings apply. Beyond the newest scanned release the presence of a flag is never
-certain (but its post releases have what it has), while kinds, arities and defaults are taken from the newest one (and said to be).
+certain (but its post releases have what it has), while kinds, arities and defaults are taken from the newest one (and said
+to be).
 """
 
 from __future__ import annotations
