@@ -101,6 +101,31 @@ def test_a_mounted_file_may_stand_in_another_file_of_the_directory() -> None:
     assert fact.place.document.source.path == "app/settings.yaml"
 
 
+def test_a_configuration_that_another_file_reads_is_judged_there_alone() -> None:
+    config = CONFIG.replace(
+        '"max-model-len: LENGTH"',
+        '"max-model-len: 4096\\nmax-num-sqs: 4\\ngpu-memory-utilization: 0.8\\ntensor-parallel-size: 1"',
+    )
+    files = {"app/settings.yaml": config, "app/llm.yaml": CONFIGURED}
+    report = lint(files)
+    assert [(d.name, d.format) for d in report.deployments] == [("llm", "kubernetes")]
+    [finding] = [f for f in report.findings if f.code == "CLI101"]
+    assert (finding.path, finding.deployment) == ("app/settings.yaml", "llm")
+    assert not [n for n in report.not_checked if n.path == "app/settings.yaml"]
+    alone = lint({**files, "app/llm.yaml": deployment("llm")})
+    assert [(d.name, d.format) for d in alone.deployments] == [("settings/serve.yaml", "engine-config"), ("llm", "kubernetes")]
+
+
+def test_a_comment_covers_what_a_deployment_of_another_file_finds() -> None:
+    config = CONFIG.replace('"max-model-len: LENGTH"', "|\n    max-model-len: 4096\n    max-num-sqs: 4\n")
+    covered = config.replace("serve.yaml:", "# servelint: ignore[CLI101] we know\n  serve.yaml:")
+    for beside in (False, True):
+        for text, found in ((config, ["CLI101"]), (covered, [])):
+            other = {"app/settings.yaml": text}
+            report = lint({"app/llm.yaml": CONFIGURED}, other) if beside else lint({"app/llm.yaml": CONFIGURED, **other})
+            assert [f.code for f in report.findings if f.code in {"CLI101", "DOC104"}] == found
+
+
 def test_the_own_file_comes_first() -> None:
     own = CONFIGURED + "---\n" + CONFIG.replace("LENGTH", "1024")
     assert length({"app/llm.yaml": own, "app/settings.yaml": CONFIG.replace("LENGTH", "4096")}) == 1024

@@ -298,11 +298,16 @@ def lint_paths(
 def _named_by(texts: Sequence[SourceText], dismissed: Sequence[str]) -> list[SourceText]:
     """Those of the ``dismissed`` files whose name stands in a file that may name others by their path."""
     from servelint.formats.needles import NAMES_FILES
-    from servelint.source import discovery
 
     naming = [text.words.text for text in texts if NAMES_FILES in text.words.text] if dismissed else []
-    named = [path for path in dismissed if any(path.rpartition("/")[2].lower() in words for words in naming)]
-    read = ((path, discovery.load(path)) for path in named)
+    if not naming:
+        return []
+    import re  # lazy: few runs have such files
+
+    from servelint.source import discovery
+
+    names = {name for words in naming for name in re.findall(r"[^\s/:\"',=(){}\[\]]+", words)}
+    read = ((path, discovery.load(path)) for path in dismissed if path.rpartition("/")[2].lower() in names)
     sources = [decode(path, data) for path, data in read if isinstance(data, bytes)]
     return [source for source in sources if isinstance(source, SourceText)]
 

@@ -15,6 +15,7 @@ from servelint.fixes.apply import fix_all
 from servelint.fixes.verify import with_fixes
 from servelint.plugins import Registry
 from servelint.run import Session, lint_again, lint_paths, lint_texts, model_lookup
+from servelint.source import discovery
 from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
@@ -214,6 +215,13 @@ def test_a_change_of_the_configuration_is_seen() -> None:
     again = lint_again(report, {"serve.yaml": SourceText("serve.yaml", "max-model-len: 1024\n")}, open_session)
     assert pool_of(again).max_model_len.value == 1024
     assert [d.name for d in again.deployments] == ["x"]
+
+
+def test_files_that_hold_variables() -> None:
+    names = {
+        name: discovery.holds_variables(f"a/{name}") for name in (".env", "vllm.env", ".env.production", ".env.yaml", "env.yaml")
+    }
+    assert names == {".env": True, "vllm.env": True, ".env.production": True, ".env.yaml": False, "env.yaml": False}
 
 
 def test_a_variables_file_is_no_yaml(tmp_path: Path) -> None:

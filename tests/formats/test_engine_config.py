@@ -113,6 +113,22 @@ def test_other_files_are_silent(text: str) -> None:
     assert recognise(text) == []
 
 
+@pytest.mark.parametrize(
+    ("text", "engine"),
+    [
+        ("tp-size: 8\npp-size: 1\n", None),
+        ("tp_size: 8\nep_size: 8\npp_size: 1\nport: 8000\n", None),
+        ("tp-size: 8\npp-size: 1\nmem-fraction-static: 0.8\n", "sglang"),
+        ("tp: 8\nmem-fraction-static: 0.7\nattention-backend: flashinfer\ncontext-length: 3600000\n", "sglang"),
+        ("tensor_parallel_size: 16\nmoe_expert_parallel_size: 16\nenable_attention_dp: true\n", "trtllm"),
+        ("tp_size: 1\npp_size: 1\nbackend: pytorch\nkv_cache_free_gpu_mem_fraction: 0.90\n", None),
+    ],
+)
+def test_options_that_several_engines_have(text: str, engine: str | None) -> None:
+    """``tp_size`` and its like are options of SGLang and of what starts TensorRT-LLM."""
+    assert [deployment.pools[0].engine.value for deployment in recognise(text)] == ([engine] if engine else [])
+
+
 def test_a_placeholder_is_no_number() -> None:
     pool = pool_of("max-model-len: <length>\ntensor-parallel-size: ${TP}\nmax-num-seqs: 4")
     assert not pool.max_model_len.is_known

@@ -326,6 +326,7 @@ def test_values_in_the_text_of_an_argo_application() -> None:
         "apiVersion: v1\nkind: ConfigMap\nvllm: {image: 'vllm/vllm-openai:v0.19.1', model: a/b}",
         "- {image: 'vllm/vllm-openai:v0.19.1', model: a/b}",
         "trainer: {image: 'nvcr.io/nvidia/nemo:24.07', gpus: 256}",
+        "table: {image: {repository: nvcr.io/nim/nvidia/nemotron-table-structure-v1, tag: 1.8.0}, resources: {limits: {nvidia.com/gpu: 1}}}",
         "router: {image: 'vllm/vllm-openai:v0.19.1', model: a/b}",
         "engine: {image: 'ghcr.io/example/vllm-sim:v1', model: a/b, args: [--max-model-len=1024]}",
         "env: [{name: VLLM_DO_NOT_TRACK, value: '1', model: a/b, gpu: 1}]",

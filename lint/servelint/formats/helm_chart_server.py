@@ -32,7 +32,21 @@ _MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
 # What a server has, and is none itself.
 _PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity", "image", "env"))
 # NIMs that generate no text.
-_OTHER_NIMS = ("embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "detection", "guard")
+_OTHER_NIMS = (
+    "embed",
+    "rerank",
+    "retriever",
+    "ocr",
+    "yolox",
+    "parse",
+    "asr",
+    "tts",
+    "riva",
+    "elements",
+    "structure",
+    "detection",
+    "guard",
+)
 
 
 class Server(NamedTuple):

@@ -84,7 +84,7 @@ def load(path: str) -> bytes | ReadError:
 def holds_variables(path: str) -> bool:
     """Whether the file's name says that it holds lines of NAME=VALUE (``.env``, ``vllm.env``, ``.env.production``), no YAML."""
     name = path.rpartition("/")[2]
-    return name.startswith(".env") or name.endswith(".env")
+    return name.endswith(".env") or (name.startswith(".env") and not name.endswith(EXTENSIONS))
 
 
 def _cannot(error: OSError) -> str:

@@ -62,7 +62,14 @@ def owner(mapping: MappingNode, engines: Sequence[Engine]) -> Engine | None:
         return None
     rivals = [name for name in ("vllm", "sglang") if name != best[1].name]
     unclear = any(_known(mapping, flag_table(name)) == best[0] for name in rivals)
-    return None if unclear and not _is_spelled_for(keys, best[1].name) else best[1]
+    if (unclear and not _is_spelled_for(keys, best[1].name)) or all(map(_is_of_trtllm_too, keys)):
+        return None
+    return best[1]
+
+
+def _is_of_trtllm_too(key: str) -> bool:
+    """trtllm-serve and the programs around it have an option of that name (``tp_size``), which their files may set, too."""
+    return flag_table("trtllm").flag("--" + key.replace("-", "_")) is not None
 
 
 def is_trtllm(keys: Collection[str], backend: str = "") -> bool:
