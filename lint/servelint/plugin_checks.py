@@ -1,4 +1,4 @@
-"""What a plugin's formats and engines must have and give. What is wrong is one sentence: whose it is, and what is asked for."""
+"""What a plugin's formats, engines and themes must have and give. What is wrong is one sentence: whose it is, what to do."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Deployment, Pool
 from servelint.errors import UsageError
 from servelint.facts import Fact, Place
+from servelint.rulebook import Scope, Theme
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from pluggy import HookImpl
 
     from servelint.engines.command import Command, Program
     from servelint.engines.versions import Version
@@ -52,6 +55,25 @@ def problem(kind: str, item: Any) -> str:
     for text, method in zip(_METHODS[kind], methods, strict=True):
         if not callable(method):
             return f"{title} has no {text.partition('(')[0]}; add def {text}"
+    return ""
+
+
+def problem_of_theme(theme: Any) -> str:
+    """What is wrong with the fields of a theme; "" if nothing is, or it is none."""
+    if not isinstance(theme, Theme):
+        return ""
+    module: Any = theme.module
+    title = f"its theme {module}"
+    if not isinstance(module, str):
+        return f"{title} is no module's name"
+    if not _is_several(theme.scopes) or not theme.scopes or not all(isinstance(scope, Scope) for scope in theme.scopes):
+        return f"{title} has scopes that are none: {theme.scopes!r:.60}; write frozenset({{Scope.POOL}})"
+    for field in ("codes", "words"):
+        values = getattr(theme, field)
+        if not isinstance(values, tuple) or not all(isinstance(value, str) for value in values):
+            return f"{title} has {field} that are no tuple of texts: {values!r:.60}"
+    if any(word != word.lower() for word in theme.words):
+        return f"{title} has words that are not in lower case, in which they are looked for: {theme.words!r:.60}"
     return ""
 
 
@@ -161,6 +183,27 @@ class CheckedEngine(_Checked):
             if not isinstance(fact, Fact):
                 raise self._wrong(f"{what}[{name!r}]", fact, "Fact")
         return given
+
+
+def blame(hooks: Iterable[HookImpl], hook: str, kinds: tuple[type, ...], problem: Callable[[Any], str]) -> None:
+    """Asks the plugins one by one, as pluggy does not say which of them it was; raises :class:`UsageError` for the first that
+    fails, gives something else than ``kinds``, or something with a ``problem``."""
+    for each in hooks:
+        title = f"plugin {each.plugin_name.removeprefix('path:')}"
+        given: Any = ()
+        try:
+            given = each.function()
+            items = [] if given is None else list(given)
+        except Exception as error:
+            raise UsageError(f"{title}: its hook {hook} failed: {type(error).__name__}: {error}") from error
+        if given is None:
+            raise UsageError(f"{title}: its hook {hook} gives None; return a list")
+        for item in items:
+            wanted = " or ".join(kind.__name__ for kind in kinds)
+            other = "" if isinstance(item, kinds) else f"its hook {hook} gives {item!r:.60}, which is no {wanted}"
+            wrong = other or problem(item)
+            if wrong:
+                raise UsageError(f"{title}: {wrong}")
 
 
 def checked(kind: str, item: Any) -> CheckedFormat | CheckedEngine:

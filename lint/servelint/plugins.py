@@ -123,7 +123,7 @@ class Registry:
         self._asked_for: list[Theme] = []
         self._theme_needles = Needles(())
         self._running: dict[str, list[Rule]] = {}
-        for item in _provided(manager, "servelint_rules", (Rule, Theme)):
+        for item in _rules_of(manager):
             if isinstance(item, Theme):
                 self._themes.append(item)
             else:
@@ -163,10 +163,16 @@ class Registry:
         """The rules of a theme, whose module is imported the first time."""
         rules = self._of_theme.get(theme.module)
         if rules is None:
-            values = vars(import_module(theme.module)).values()
+            try:
+                values = vars(import_module(theme.module)).values()
+            except Exception as error:
+                raise UsageError(f"the theme {theme.module} failed to load: {type(error).__name__}: {error}") from error
             rules = self._of_theme[theme.module] = [v for v in values if isinstance(v, Rule) and v.origin == theme.module]
             for rule in rules:
                 self._add(rule)
+            if len(rules) != len(theme.codes):
+                defined = ", ".join(rule.code for rule in rules) or "none"
+                raise UsageError(f"the theme {theme.module} lists the codes {', '.join(theme.codes)}, and defines {defined}")
         return rules
 
     def rules_for(self, scopes: frozenset[Scope], words: Words, config: Config) -> list[Rule]:
@@ -241,9 +247,22 @@ def _readers(manager: pluggy.PluginManager, hook: str, kind: str) -> list[Any]:
 
     wrong = next(filter(None, map(problem, items)), "")
     if wrong:
-        _blame(manager, hook, problem)
+        _blame(manager, hook, problem=problem)
         raise UsageError(f"a plugin: {wrong}")
     return [item if _is_ours(item) else plugin_checks.checked(kind, item) for item in items]
+
+
+def _rules_of(manager: pluggy.PluginManager) -> list[Any]:
+    """The rules and themes of all plugins, those themes of others checked."""
+    hook = "servelint_rules"
+    items = _provided(manager, hook, (Rule, Theme))
+    others = [item for item in items if isinstance(item, Theme) and not str(item.module).startswith("servelint_rules.")]
+    if others:
+        from servelint import plugin_checks  # lazy, as for formats
+
+        if any(map(plugin_checks.problem_of_theme, others)):
+            _blame(manager, hook, problem=plugin_checks.problem_of_theme)
+    return items
 
 
 def _is_ours(item: Any) -> bool:
@@ -268,18 +287,12 @@ def _provided(manager: pluggy.PluginManager, hook: str, kinds: tuple[type, ...] 
         parts = getattr(manager.hook, hook)()
         items = [item for part in reversed(parts) for item in part]
     except Exception as error:
-        _blame(manager, hook, lambda _: "")
+        _blame(manager, hook)
         raise UsageError(f"a plugin's hook {hook} failed: {type(error).__name__}: {error}") from error
-    if len(parts) < len(_hooks_of(manager, hook)):  # pluggy leaves out what gives None
-        _blame(manager, hook, lambda _: "")
-    if not all(isinstance(item, kinds) for item in items):
-        _blame(manager, hook, lambda item: _of_other_kind(item, hook, kinds))
+    # pluggy leaves out what gives None.
+    if len(parts) < len(_hooks_of(manager, hook)) or not all(isinstance(item, kinds) for item in items):
+        _blame(manager, hook, kinds)
     return items
-
-
-def _of_other_kind(item: Any, hook: str, kinds: tuple[type, ...]) -> str:
-    wanted = " or ".join(kind.__name__ for kind in kinds)
-    return "" if isinstance(item, kinds) else f"its hook {hook} gives {item!r:.60}, which is no {wanted}"
 
 
 def _hooks_of(manager: pluggy.PluginManager, hook: str) -> list[pluggy.HookImpl]:
@@ -287,22 +300,13 @@ def _hooks_of(manager: pluggy.PluginManager, hook: str) -> list[pluggy.HookImpl]
     return [each for each in getattr(manager.hook, hook).get_hookimpls() if not (each.hookwrapper or each.wrapper)]
 
 
-def _blame(manager: pluggy.PluginManager, hook: str, problem: Callable[[Any], str]) -> None:
-    """Asks the plugins one by one: pluggy does not say which of them it was."""
-    for each in _hooks_of(manager, hook):
-        name = each.plugin_name.removeprefix(_BY_PATH)
-        given: Any = ()
-        try:
-            given = each.function()
-            items = [] if given is None else list(given)
-        except Exception as error:
-            raise UsageError(f"plugin {name}: its hook {hook} failed: {type(error).__name__}: {error}") from error
-        if given is None:
-            raise UsageError(f"plugin {name}: its hook {hook} gives None; return a list")
-        for item in items:
-            wrong = problem(item)
-            if wrong:
-                raise UsageError(f"plugin {name}: {wrong}")
+def _blame(
+    manager: pluggy.PluginManager, hook: str, kinds: tuple[type, ...] = (object,), problem: Callable[[Any], str] = lambda _: ""
+) -> None:
+    """Raises :class:`UsageError` that names the plugin whose hook is at fault."""
+    from servelint import plugin_checks  # lazy: nothing is wrong in most runs
+
+    plugin_checks.blame(_hooks_of(manager, hook), hook, kinds, problem)
 
 
 def _sorted(rules: Iterable[Rule]) -> list[Rule]:

@@ -114,6 +114,41 @@ def test_what_a_format_gives_for_needles_is_one_sentence(needles: str, capsys: p
     assert capsys.readouterr().err.startswith(said)
 
 
+THEME = """
+from servelint import hookimpl
+from servelint.rulebook import Scope, Theme
+
+@hookimpl
+def servelint_rules():
+    return [Theme(MODULE, SCOPES, CODES, words=WORDS)]
+"""
+
+
+@pytest.mark.parametrize(
+    ("module", "scopes", "codes", "words", "said"),
+    [
+        ("'no.such'", "frozenset({Scope.POOL})", "('ORG001',)", "()", "the theme no.such failed to load: ModuleNotFoundError: "),
+        ("'json'", "frozenset({Scope.POOL})", "('ORG001',)", "()", "the theme json lists the codes ORG001, and defines none"),
+        ("'json'", "'pool'", "('ORG001',)", "()", "plugin themes.py: its theme json has scopes that are none: 'pool'"),
+        ("'json'", "frozenset({'pool'})", "('ORG001',)", "()", "plugin themes.py: its theme json has scopes that are none"),
+        ("'json'", "{Scope.POOL}", "'ORG001'", "()", "plugin themes.py: its theme json has codes that are no tuple of texts"),
+        ("'json'", "{Scope.POOL}", "('ORG001',)", "7", "plugin themes.py: its theme json has words that are no tuple of texts: 7"),
+        ("'json'", "{Scope.POOL}", "('ORG001',)", "('vLLM',)", "plugin themes.py: its theme json has words that are not in lower case"),
+        ("7", "{Scope.POOL}", "('ORG001',)", "()", "plugin themes.py: its theme 7 is no module's name"),
+    ],
+)  # fmt: skip
+def test_what_a_theme_gets_wrong_is_one_sentence(
+    module: str, scopes: str, codes: str, words: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fields = {"MODULE": module, "SCOPES": scopes, "CODES": codes, "WORDS": words}
+    Path("themes.py").write_text(re.sub("|".join(fields), lambda match: fields[match.group()], THEME), encoding="utf-8")
+    assert main(["lws.yaml", "--plugin", "themes.py"]) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.err.count("\n") == 1
+    assert "internal error" not in captured.err
+
+
 CLASS, _, FORMAT_HOOK = FORMAT.partition("@hookimpl\n")
 NEEDLES = '    needles = ((b"ml.example.org/", ENGINE),)\n'
 RECOGNISE = CLASS[CLASS.index("    def recognise") :]
