@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from servelint.config import Config, load
-from servelint.errors import ConfigError
+from servelint.errors import ConfigError, UsageError
 from servelint.facts import Place
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.hooks import hookimpl
@@ -71,7 +71,7 @@ def test_what_a_profile_reports(config: Config, expected: list[str]) -> None:
 def test_advice_is_not_even_imported_by_default() -> None:
     registry = registry_of(Theme("no.such.module", POOL, ("TOY104",), advice=True))
     assert registry.rules_for(POOL, Words(""), Config()) == []
-    with pytest.raises(ModuleNotFoundError):
+    with pytest.raises(UsageError, match=r"no\.such\.module failed to load"):
         registry.rules_for(POOL, Words(""), Config(profile="strict"))
 
 
