@@ -114,6 +114,13 @@ def test_a_file_that_is_not_at_hand_leaves_its_settings_unknown(volume: str, mou
     assert not found.tensor.is_known
 
 
+def test_a_path_is_relative_to_the_folder_of_the_container() -> None:
+    relative = "args: [--config=serve.yaml]"
+    assert not pool(args=relative)[0].tensor.is_known
+    assert pool(args=f"workingDir: /etc/vllm\n          {relative}")[0].tensor.value == 4
+    assert not pool(args=f"workingDir: /etc\n          {relative}")[0].tensor.is_known
+
+
 HEREDOC = """\
 command: [bash, -c]
           args:

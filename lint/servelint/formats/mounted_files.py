@@ -29,9 +29,10 @@ def reader(
     """A way to ask for the YAML file at a path of ``container``; None for one whose content is not at hand."""
 
     def file(path: str) -> Document | None:
-        where = posixpath.normpath(path)
         items = (*container.elements_at("command"), *container.elements_at("args"))
-        text = written(document, items, variables, where) or _mounted(template, container, surroundings, where)
+        text = written(document, items, variables, posixpath.normpath(path))
+        where = posixpath.normpath(posixpath.join(container.text_at("workingDir") or "", path))
+        text = text or _mounted(template, container, surroundings, where)
         return content(*text) if text is not None else None
 
     return file
