@@ -101,6 +101,18 @@ def test_a_template_is_said_to_be_one_and_once(text: str) -> None:
     assert [d.index for d in result.documents] == [2]
 
 
+@pytest.mark.parametrize("head", ["# a licence\n\n---\n", "%YAML 1.2\n# a licence\r\n---\n", "\n---\n", "---\n"])
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("metadata:\n  {{- if .Values.gpu }}\n  name: x\n  {{- end }}\n", TEMPLATE_MESSAGE), ("a: [1\nb: 2\n", "")],
+)
+def test_a_broken_document_behind_comments_is_one(head: str, text: str, message: str) -> None:
+    result = read(head + text + "---\nok: 1\n")
+    [error] = result.errors
+    assert (error.message == TEMPLATE_MESSAGE) == bool(message)
+    assert [document.text_at("ok") for document in result.documents] == ["1"]
+
+
 def test_braces_in_text_do_not_make_a_template_of_another_fault() -> None:
     text = 'template: "{{ messages }}"\nblock: |\n  {% for m in messages %}\n  {{ m }}\n  {% endfor %}\nbad: [1\nc: 2\n'
     (error,) = read(text).errors

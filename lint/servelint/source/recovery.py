@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 # What YAML 1.1 forbids in a stream (production [1] c-printable), and lone surrogates with it.
 FORBIDDEN = re.compile("[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.MULTILINE)
+# Comments and directives, which stand before the line that begins a document.
+HEADING = re.compile(r"(?:(?:[ \t]*#|%)[^\r\n]*(?:\r\n?|\n)|[ \t]*(?:\r\n?|\n))+")
 LONGEST_EXPRESSION = 500  # a bound, so that "{{" a million times takes no time by the square
 LONGEST_TEMPLATE = 200_000
 TEMPLATE = re.compile(rf"\{{\{{.{{0,{LONGEST_EXPRESSION}}}?\}}\}}|\{{%.{{0,{LONGEST_EXPRESSION}}}?%\}}", re.DOTALL)
@@ -65,6 +67,7 @@ def _broken(reading: Reading, begin: int, failure: Exception, failures: int) -> 
         last = reading.documents.pop()
         reading.start = last.span[0]
         reading.index = last.index
+    reading.start = _behind_heading(source.text, reading.start)
     reading.comments = [comment for comment in reading.comments if comment.span[0] < reading.start]
     reading.duplicates = [duplicate for duplicate in reading.duplicates if duplicate.document.index < reading.index]
     if not isinstance(failure, BrokenDocumentError) and _is_template(source.text, reading.start, offset):
@@ -101,6 +104,12 @@ def _last_marker(text: str, begin: int, offset: int) -> int:
         if match.start() <= offset:
             marker = max(marker, match.start())
     return marker
+
+
+def _behind_heading(text: str, start: int) -> int:
+    """The ``---`` behind the comments and directives that begin at ``start``; ``start`` where none follows them."""
+    heading = HEADING.match(text, start)
+    return heading.end() if heading is not None and MARKER.match(text, heading.end()) else start
 
 
 def _is_template(text: str, start: int, offset: int) -> bool:
