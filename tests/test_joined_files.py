@@ -229,7 +229,7 @@ spec: {spec: {devices: {requests: [REQUEST]}}}
         ("{name: gpus, deviceClassName: gpu.nvidia.com}", 1),
         ("{name: gpus, exactly: {deviceClassName: gpu.nvidia.com, allocationMode: All}}", None),
         ("{name: gpus, exactly: {deviceClassName: mig.nvidia.com, count: 4}}", None),
-        ("{name: gpus, firstAvailable: [{name: a, deviceClassName: gpu.nvidia.com}]}", None),
+        ("{name: gpus, firstAvailable: [{name: a, deviceClassName: gpu.nvidia.com}]}", 1),
     ],
 )
 def test_a_claim_is_counted_where_its_devices_are_whole_gpus(request_: str, gpus: int | None) -> None:

@@ -213,6 +213,18 @@ def test_managed_claims_count_whole_gpus() -> None:
     pool = only(recognise(text.replace("{name: x}", f"{{name: x, annotations: {notes}}}")))
     assert (pool.gpu_resource, pool.gpus_per_node.value) == ("dra", 2)
     assert place(pool.gpus_per_node) == "'2'"
+    assert pool.accelerator.state is FactState.UNKNOWN
+
+
+def test_each_line_of_a_managed_claims_selector_holds() -> None:
+    product = "device.attributes['gpu.nvidia.com'].productName.contains('A100')"
+    memory = "device.capacity['gpu.nvidia.com'].memory.compareTo(quantity('40Gi')) > 0"
+    text = llm("{model: {uri: 'hf://a/b'}, template: {containers: [{name: main}]}}")
+    notes = "\n    serving.kserve.io/exp-dra-device-class: gpu.nvidia.com\n    serving.kserve.io/exp-dra-cel-selector: |\n"
+    notes += f"      {product}\n      {memory}\n"
+    pool = only(recognise(text.replace("{name: x}", f"\n  name: x\n  annotations:{notes}")))
+    assert [each.name for each in pool.accelerator.values] == ["A100-SXM4-80GB", "A100-PCIE-80GB"]
+    assert place(pool.accelerator) == product
 
 
 def test_a_variable_from_elsewhere_leaves_the_command_line_open() -> None:

@@ -138,10 +138,22 @@ def test_environment_and_group_that_disagree_are_a_conflict() -> None:
 
 
 def test_claims_and_other_devices_are_not_counted() -> None:
-    claimed = service("draResources: [{claimCreationSpec: {devices: [{name: gpu}]}}]")
+    claimed = service("draResources: [{resourceClaimTemplateName: gpus}]")
     assert (claimed.gpu_resource, claimed.gpus_per_node.state) == ("dra", FactState.UNKNOWN)
     passed = service("resources: {limits: {nvidia.com/pgpu: 1}}")
     assert passed.gpus_per_node.state is FactState.UNKNOWN
+
+
+def test_a_claim_that_the_operator_makes_is_read() -> None:
+    device = "{name: gpu, count: 2, celExpressions: [\"device.attributes['gpu.nvidia.com'].productName == 'NVIDIA L40S'\"]}"
+    claimed = service(f"draResources: [{{claimCreationSpec: {{devices: [{device}]}}}}]")
+    assert (claimed.gpus_per_node.value, claimed.accelerator.value.name) == (2, "L40S")
+    selector = "{key: productName, op: Equal, value: {stringValue: NVIDIA L4}}"
+    claimed = service(f"draResources: [{{claimCreationSpec: {{devices: [{{name: gpu, attributeSelectors: [{selector}]}}]}}}}]")
+    assert (claimed.gpus_per_node.value, claimed.accelerator.value.name) == (1, "L4")
+    slices = "{name: gpu, deviceClassName: mig.nvidia.com}"
+    claimed = service(f"draResources: [{{claimCreationSpec: {{devices: [{slices}]}}}}]")
+    assert (claimed.gpus_per_node.state, claimed.accelerator.state) == (FactState.UNKNOWN, FactState.UNKNOWN)
 
 
 def test_knative_scales_by_annotations() -> None:

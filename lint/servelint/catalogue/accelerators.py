@@ -106,6 +106,17 @@ def names() -> list[str]:
     return [entry["name"] for entry in data_files.document(_FILE)["accelerators"]]
 
 
+@lru_cache(maxsize=1)
+def device_names() -> Mapping[str, tuple[str, ...]]:
+    """Every accelerator by name, with what drivers and labels call the device: lower case, words joined by ``-``."""
+    table = data_files.document(_FILE)
+    found: dict[str, tuple[str, ...]] = {}
+    for index, entry in enumerate(table["accelerators"]):
+        said = [accelerator_names.key(entry["name"]), *(label for label, indices in table["labels"].items() if index in indices)]
+        found[entry["name"]] = tuple(dict.fromkeys(said))
+    return found
+
+
 def find(text: str) -> Accelerator | None:
     """The accelerator that ``text`` names in any way, or None. Of several it may mean (:func:`find_all`) the commonest."""
     found = find_all(text)

@@ -1,12 +1,11 @@
-"""Facts that stand in other objects than the one that holds the pods: the number of replicas, and of devices in a claim."""
+"""Facts that stand in other objects than the one that holds the pods: the number of replicas, and the devices of a claim."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import devices, objects
-from servelint.formats.controller_words import label_of
+from servelint.formats import devices
 from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import ScalarNode
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pool
     from servelint.formats.base import Surroundings
     from servelint.formats.run_objects import KubernetesObject, RunObjects
-    from servelint.source.nodes import Document, Node
 
 # Least and most replicas by kind of autoscaler, and what holds where they are not stated (None: must be stated).
 # Sources: autoscaling/v2 (minReplicas defaults to 1), KEDA's ScaledObject (0 and 100), AIBrix's PodAutoscaler (1).
@@ -23,8 +21,6 @@ _BOUNDS = {
     "PodAutoscaler": (("minReplicas", 1), ("maxReplicas", None)),
     "ScaledObject": (("minReplicaCount", 0), ("maxReplicaCount", 100)),
 }
-# Device classes of which one device is one device of the engine.
-_WHOLE_DEVICES = frozenset(("gpu.nvidia.com", "gpu.amd.com"))
 
 
 def joined(deployment: Deployment, surroundings: Surroundings, run: RunObjects) -> Deployment:
@@ -66,43 +62,9 @@ def _bound(scaler: KubernetesObject, key: str, default: int | None) -> Fact[int]
 
 
 def _claimed(pool: Pool, surroundings: Surroundings) -> Pool:
-    """The pool with the devices that its claim's template asks for, where they are whole devices of the engine."""
+    """The pool with the devices that its claims ask for."""
     if pool.gpu_resource != devices.DYNAMIC or pool.gpus_per_node.state is not FactState.UNKNOWN or not pool.containers:
         return pool
-    container = pool.containers[0]
-    claims = container.node.elements_at("resources", "claims")
-    if container.pod is None or len(claims) != 1 or claims[0].get("request") is not None:
-        return pool
-    name = claims[0].text_at("name")
-    for claim in container.pod.node.elements_at("spec", "resourceClaims"):
-        template = claim.text_at("resourceClaimTemplateName")
-        if claim.text_at("name") == name and template:
-            found = objects.named(surroundings, "ResourceClaimTemplate", template)
-            count = _count(*found) if found is not None else None
-            return pool._replace(gpus_per_node=count) if count is not None else pool
-    return pool
+    from servelint.formats import device_claims  # lazy: few containers claim their devices
 
-
-def _count(document: Document, item: Node) -> Fact[int] | None:
-    """Devices of a ResourceClaimTemplate; None where it asks for several kinds, for all there are, or for parts.
-
-    Source: ``resource.k8s.io`` v1beta1 (fields of the request), v1beta2 and v1 (below ``exactly``); count defaults to 1.
-    """
-    from servelint.source.scalars import integer
-
-    requests = item.elements_at("spec", "spec", "devices", "requests")
-    if len(requests) != 1:
-        return None
-    request = requests[0].get("exactly") or requests[0]
-    mode = request.text_at("allocationMode") or "ExactCount"
-    if request.text_at("deviceClassName") not in _WHOLE_DEVICES or mode != "ExactCount":
-        return None
-    node = request.get("count")
-    what = "ResourceClaimTemplate"
-    if node is None:
-        return Fact.known(devices.NAME, 1, Origin(OriginKind.FILE, what, Place.of(document, label_of(item))))
-    value = integer(node) if isinstance(node, ScalarNode) else None
-    if not isinstance(node, ScalarNode) or value is None or value < 1:
-        return None
-    origin = Origin(OriginKind.FILE, what, Place.of(document, node))
-    return Fact.known(devices.NAME, value, origin, ScalarWriter(document, node))
+    return device_claims.claimed(pool, surroundings)

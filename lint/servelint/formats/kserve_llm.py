@@ -32,6 +32,7 @@ NOTE = "this is a configuration that an LLMInferenceService completes"
 _OF_WORKLOADS = ("template", "worker", "parallelism", "replicas", "scaling")  # others are of the router, or of prefill
 _DEVICE_CLASS = "serving.kserve.io/exp-dra-device-class"
 _DEVICE_COUNT = "serving.kserve.io/exp-dra-device-count"
+_SELECTOR = "serving.kserve.io/exp-dra-cel-selector"
 
 
 def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
@@ -268,4 +269,10 @@ def _placed(subject: LlmObject, pool: Pool) -> Pool:
     if device_class.text == "gpu.nvidia.com":
         one = Fact.known(name, 1, origin._replace(text=f"default of KServe for {_DEVICE_COUNT}"))
         gpus = launches.whole(subject.document, annotations.get(_DEVICE_COUNT), name, _DEVICE_COUNT, least=1) or one
-    return pool._replace(gpu_resource=devices.DYNAMIC, gpus_per_node=gpus)
+    from servelint.formats import device_claims, device_selectors  # lazy: few services claim their devices
+
+    node = annotations.get(_SELECTOR)
+    lines = [line for line in node.text.splitlines() if line.strip()] if isinstance(node, ScalarNode) else []
+    selected = device_selectors.selection((subject.document, node, line) for line in lines if isinstance(node, ScalarNode))
+    accelerator = device_claims.accelerator_of(device_class.text, selected, pool.accelerator) or pool.accelerator
+    return pool._replace(gpu_resource=devices.DYNAMIC, gpus_per_node=gpus, accelerator=accelerator)

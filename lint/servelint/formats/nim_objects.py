@@ -117,6 +117,13 @@ class _Service(NamedTuple):
             "gpus_per_node": self._gpus(asked, degrees),
         }
         accelerator = scheduling.accelerator(document, template) or (_cached_accelerator(self.cache) if self.cache else None)
+        device = self._claimed_device()
+        if device is not None and not asked.resource:
+            from servelint.formats import device_claims  # lazy: few services claim their devices
+
+            placed = accelerator or Pool._field_defaults["accelerator"]
+            facts["gpus_per_node"], claimed = device_claims.created(document, device, placed)
+            accelerator = claimed or accelerator
         if accelerator is not None:
             facts["accelerator"] = accelerator
         resource = asked.resource or (devices.DYNAMIC if node.elements_at("draResources") else "nvidia.com/gpu")
@@ -132,6 +139,12 @@ class _Service(NamedTuple):
         known = {name for name, fact in facts.items() if fact.state is not FactState.UNKNOWN}
         facts = {name: fact for name, fact in facts.items() if name in known or not getattr(pool, name).is_known}
         return without_defaults(pool.with_facts(facts), _CHOSEN, _REMEDY)
+
+    def _claimed_device(self) -> Node | None:
+        """The one kind of device of the one claim that the operator makes for the service."""
+        claims = self.node.elements_at("draResources")
+        wanted = claims[0].elements_at("claimCreationSpec", "devices") if len(claims) == 1 else []
+        return wanted[0] if len(wanted) == 1 else None
 
     def _degrees(self, variables: Environment) -> dict[str, Fact[int]]:
         """Degrees and lengths by the container's environment, ``multiNode`` and the cache, in this order."""
