@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from format_reading import VllmReading, formats_of
-from servelint.deployment import Deployment, Role
+from format_reading import Reading, VllmReading, formats_of
+from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import FactState, OriginKind
 from servelint.formats.kubernetes import Kubernetes
 from servelint.source.reader import read_text
@@ -298,3 +298,102 @@ def test_an_image_of_its_own_serves_where_a_variable_names_the_model(image: str,
     gpus = f", env: [{environment}], resources: {{limits: {{nvidia.com/gpu: 1}}}}"
     deployments = recognise(workload(container=gpus).replace("vllm/vllm-openai:v0.19.1", image))
     assert [pool.model.value for deployment in deployments for pool in deployment.pools] == (["org/model"] if found else [])
+
+
+# -- one server over several pods
+
+
+def over_pods(script: str, kind: str = "StatefulSet", *, replicas: int = 2, image: str = "t", env: str = "") -> Pool:
+    """The pool of a workload of eight-GPU pods that run ``script``."""
+    images = {"t": "nvcr.io/nvidia/tensorrt-llm/release:1.2.0", "v": "vllm/vllm-openai:v0.19.1", "s": "lmsysorg/sglang:v0.5.9"}
+    lines = "\n".join(f"              {line}" for line in script.splitlines())
+    text = (
+        f"apiVersion: {'batch/v1' if kind == 'Job' else 'apps/v1'}\nkind: {kind}\nmetadata: {{name: llm}}\nspec:\n"
+        f"  {'parallelism' if kind == 'Job' else 'replicas'}: {replicas}\n  selector: {{matchLabels: {{a: b}}}}\n"
+        f"  template:\n    spec:\n      containers:\n        - name: llm\n          image: {images[image]}\n"
+        f"          command: [bash, -c]\n          args:\n            - |\n{lines}\n          env: [{env}]\n"
+        "          resources: {limits: {nvidia.com/gpu: 8}}\n"
+    )
+    documents = read_text(SourceText("x.yaml", text)).documents
+    [deployment] = [each for document in documents for each in Kubernetes().recognise(document, Reading(documents))]
+    return deployment.pools[0]
+
+
+SERVES = "trtllm-llmapi-launch trtllm-serve m/m --tp_size 16"
+
+
+@pytest.mark.parametrize(
+    ("start", "nodes"),
+    [
+        (f"mpirun -np 16 --hostfile /etc/hosts.mpi {SERVES}", 2),
+        (f"mpirun --allow-run-as-root -n 16 -H llm-0.llm:8,llm-1.llm:8 -x HF_TOKEN {SERVES}", 2),
+        (f"mpirun -np $RANKS --host llm-0.$NAME,llm-1.$NAME {SERVES}", 2),
+        (f"mpirun -np 16 --map-by ppr:4:node {SERVES}", 4),
+        (f"mpiexec -n 16 -ppn 8 {SERVES}", 2),
+        (f"mpirun -np 16 --hostfile h bash -c '{SERVES}'", 2),
+        ("mpirun -n 8 trtllm-serve m/m --tp_size 8", 1),
+        ("mpirun -n 1 --oversubscribe trtllm-serve m/m --tp_size 8", 1),
+        ("trtllm-serve m/m --tp_size 8", 1),
+    ],
+)
+def test_mpirun_says_over_how_many_pods_a_server_runs(start: str, nodes: int) -> None:
+    pool = over_pods(f"service ssh start\n{start}", replicas=4)
+    assert (pool.nodes.value, pool.replicas_min.value, pool.replicas_max.value) == (nodes, 4 // nodes, 4 // nodes)
+    assert pool.tensor.value in (8, 16)
+    assert over_pods(start, "Job", replicas=4).replicas_min.value == 4 // nodes
+
+
+def test_the_number_of_ranks_is_what_the_fact_points_at() -> None:
+    place = over_pods(f"mpirun --hostfile h -np 16 {SERVES}").nodes.place
+    assert place is not None
+    assert place.document.source.text[place.span.start : place.span.end] == "16"
+
+
+@pytest.mark.parametrize(
+    "start",
+    [
+        f"mpirun -np $RANKS --hostfile h {SERVES}",
+        f"mpirun --host $HOSTS {SERVES}",
+        f"mpirun -np 12 --hostfile h {SERVES}",
+        f"mpirun --machinefile h {SERVES}",
+    ],
+)
+def test_ranks_on_hosts_that_nothing_states_leave_the_group_open(start: str) -> None:
+    pool = over_pods(start)
+    assert pool.nodes.reason == "mpirun starts the ranks on hosts that are not stated here"
+    assert pool.replicas_min.state is FactState.UNKNOWN
+
+
+def test_pods_of_a_deployment_have_no_index_by_which_they_could_form_a_group() -> None:
+    pool = over_pods(f"mpirun -np 16 --hostfile h {SERVES}", "Deployment")
+    assert (pool.nodes.value, pool.replicas_min.state) == (2, FactState.UNKNOWN)
+
+
+INDEX = "{name: RANK, valueFrom: {fieldRef: {fieldPath: \"metadata.labels['apps.kubernetes.io/pod-index']\"}}}"
+
+
+@pytest.mark.parametrize(
+    ("script", "env", "nodes"),
+    [
+        ("SERVE --node-rank ${HOSTNAME##*-}", "", 4),
+        ("RANK=${HOSTNAME##*-}\nSERVE --node-rank $RANK", "", 4),
+        ("SERVE --node-rank=$RANK", INDEX, 4),
+        ("SERVE --node-rank $RANK", "", None),
+        ("SERVE --node-rank $((RANK % 2))", INDEX, None),
+        ("SERVE --node-rank 0", "", None),
+    ],
+)
+def test_pods_that_are_the_nodes_of_their_index_are_one_group(script: str, env: str, nodes: int | None) -> None:
+    launch = "python3 -m sglang.launch_server --model-path m/m --tp 32 --nnodes $NODES --dist-init-addr llm-0.llm:5000"
+    pool = over_pods(script.replace("SERVE", launch), image="s", replicas=4, env=env)
+    assert pool.nodes.get(None) == nodes
+    assert pool.replicas_min.get(None) == (1 if nodes else None)
+
+
+@pytest.mark.parametrize(
+    ("degree", "nodes"), [("--tensor-parallel-size 8", 2), ("-tp 4 -pp 2", 2), ("--tensor-parallel-size 4", 1)]
+)
+def test_a_data_rank_that_takes_all_gpus_of_its_pod_is_a_node(degree: str, nodes: int) -> None:
+    script = f"vllm serve m/m {degree} --data-parallel-size 2 --data-parallel-rank ${{HOSTNAME##*-}} --data-parallel-address a"
+    pool = over_pods(script, image="v")
+    assert (pool.nodes.value, pool.replicas_min.value) == (nodes, 2 // nodes)

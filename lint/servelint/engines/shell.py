@@ -29,6 +29,8 @@ WRAPPERS = frozenset(
     )
 )  # fmt: skip
 """Programs that run the one named behind their own options; so do the entrypoint scripts of images."""
+LAUNCHERS = frozenset(("mpirun", "mpiexec", "mpiexec.hydra", "orterun"))
+"""Programs that run it on several hosts, by their options."""
 _DEEPEST = 4  # shells within shells
 _LEFT = r"\$\(([A-Za-z_]\w*)\)"  # text: few values refer to variables, and it costs start-up time to compile
 
@@ -93,7 +95,13 @@ def programs_of_words(
 
     variables = Variables(environment, words[script + 2 :])
     _set_by_env(words[:script], variables)
-    return _script(document, words[script].node, text_of(words[script]), variables, 1)
+    inner = _script(document, words[script].node, text_of(words[script]), variables, 1)
+    return (*_launcher(Program(words[:script], False, document, words[0].node)), *inner)
+
+
+def _launcher(program: Program) -> tuple[Program, ...]:
+    """What starts a script on several hosts is a program, too; a wrapper says nothing that its script does not."""
+    return (program,) if program.names[0] in LAUNCHERS else ()
 
 
 def _set_by_env(words: Sequence[Word | RawWord], variables: Variables) -> None:
@@ -119,7 +127,7 @@ def _script_index(words: Sequence[Word | RawWord]) -> int | None:
         name = word.text.rpartition("/")[2]
         if name in SHELLS:
             return _option_c(words, index + 1)
-        if index == 0 and name not in WRAPPERS and not name.endswith("entrypoint.sh"):
+        if index == 0 and name not in WRAPPERS and name not in LAUNCHERS and not name.endswith("entrypoint.sh"):
             return None
     return None
 
@@ -200,6 +208,7 @@ def _script(document: Document, node: ScalarNode, text: MappedText, variables: V
         placed = tuple([_word(node, offsets, text, word) for word in command.words])
         inner = _nested(text, command, placed) if level < _DEEPEST else None
         if inner is not None:
+            found += _launcher(Program(placed[: _script_index(placed)], True, document, node))
             found += _script(document, node, *inner, level + 1)
         else:
             found.append(Program(placed, True, document, node))

@@ -85,9 +85,8 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
         if "nodes" not in facts or not facts["nodes"].is_known:
             facts["nodes"] = launch.nodes
     elif "nodes" not in facts:
-        reason = podspec.joins_ray(process, launch.variables)
         one = Fact.known(NODES, 1, Origin(OriginKind.DERIVED, "the engine runs in one container"))
-        facts["nodes"] = Fact.unknown(NODES, reason) if reason else one
+        facts["nodes"] = podspec.spread(process, launch.variables, gpus) or one
     facts.update(launch.facts)
     container = Container(
         launch.name, document, launch.node, engine.name, launch.image, None, command if process.described else None,

@@ -166,6 +166,8 @@ def _accelerated(template: Node) -> Node | None:
 def sized(pods: Fact[int], pool: Pool, *, ordered: bool, most: Fact[int] | None = None) -> Pool:
     """The pool with its nodes and replicas, where its object counts pods and only the command line knows of groups."""
     nodes = nodes_of(pool)
+    if nodes.state is FactState.UNKNOWN and ordered and pods.is_known and pods.value and _are_one_group(pool):
+        nodes = Fact.known("nodes", pods.value, Origin(OriginKind.DERIVED, "each pod is the node of its index", pods.place))
     counts = [pods, (most or pods)._replace(name="replicas.max")]
     if nodes.state is FactState.UNKNOWN:
         reason = f"how many pods make one replica is not known: {nodes.reason}"
@@ -173,6 +175,14 @@ def sized(pods: Fact[int], pool: Pool, *, ordered: bool, most: Fact[int] | None 
     elif nodes.value > 1:
         counts = [_groups(fact, nodes.value, ordered=ordered) for fact in counts]
     return pool._replace(nodes=nodes, replicas_min=counts[0], replicas_max=counts[1])
+
+
+def _are_one_group(pool: Pool) -> bool:
+    """The command line numbers all pods of the object as nodes of one group, whose size it takes from elsewhere."""
+    from servelint.formats import pod_ordinals  # lazy: few groups take their size from elsewhere
+
+    command = pool.containers[0].command
+    return command is not None and command.last("--nnodes") is not None and pod_ordinals.ranks_each_pod(pool.containers[0])
 
 
 def nodes_of(pool: Pool) -> Fact[int]:
@@ -184,7 +194,18 @@ def nodes_of(pool: Pool) -> Fact[int]:
     if data.is_known and local.is_stated and 0 < local.value < data.value and data.value % local.value == 0:
         # vLLM: `--data-parallel-size` ranks, `--data-parallel-size-local` of them in each pod.
         return Fact.known("nodes", data.value // local.value, Origin(OriginKind.DERIVED, "data ranks / local data ranks"))
+    if data.is_known and data.value > 1 and _has_one_rank(pool):
+        return Fact.known("nodes", data.value, Origin(OriginKind.DERIVED, "a data rank in each pod", data.place))
     return Fact.known("nodes", 1, Origin(OriginKind.DERIVED, "the engine runs in one pod"))
+
+
+def _has_one_rank(pool: Pool) -> bool:
+    """vLLM: ``--data-parallel-rank`` says that the process is one of the ranks, and it takes all GPUs of its pod."""
+    command, gpus = pool.containers[0].command, pool.gpus_per_node
+    if command is None or command.last("--data-parallel-rank") is None or not gpus.is_known:
+        return False
+    degrees = [fact.get(1 if command.complete and fact.reason == "not stated" else 0) for fact in (pool.tensor, pool.pipeline)]
+    return degrees[0] * degrees[1] == gpus.value
 
 
 def _groups(pods: Fact[int], nodes: int, *, ordered: bool) -> Fact[int]:

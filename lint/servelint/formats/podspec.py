@@ -224,8 +224,8 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Environment) -> Poo
         version=engine.version(image),
         gpus_per_node=gpus,
     ).with_facts(facts)
-    if "nodes" not in facts and (reason := joins_ray(process, variables)):
-        pool = pool._replace(nodes=Fact.unknown("nodes", reason, "lint the object that states the size of the group"))
+    if "nodes" not in facts and (nodes := spread(process, variables, gpus)) is not None:
+        pool = pool._replace(nodes=nodes)
     return _without_defaults(pool) if pod.partial and _arguments_elsewhere(node) else pool
 
 
@@ -249,6 +249,17 @@ def _without_defaults(pool: Pool) -> Pool:
         if fact.state is FactState.UNKNOWN:
             unknown[name] = Fact.unknown(fact.name, PATCHED, _BUILT)
     return pool._replace(**unknown)
+
+
+def spread(process: Process, variables: Environment, gpus: Fact[int]) -> Fact[int] | None:
+    """Hosts of the engine's group, where something starts it on several; None where nothing does. ``gpus``: of one host."""
+    if reason := joins_ray(process, variables):
+        return Fact.unknown("nodes", reason, "lint the object that states the size of the group")
+    if not any(name.startswith(("mpi", "orte")) for program in process.programs for name in program.names):
+        return None
+    from servelint.engines import mpi_launch  # lazy: few engines are started by it
+
+    return mpi_launch.nodes(process.command, process.programs, variables, gpus)
 
 
 def joins_ray(process: Process, variables: Environment) -> str:
