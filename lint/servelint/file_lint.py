@@ -205,7 +205,7 @@ def lint_text(source: SourceText, session: Session, objects: RunObjects | None) 
     engines = {engine.name: engine for engine in plugins.engines}
     for each in stated:
         deployment = each
-        if objects is not None or "scaletargetref" in words.text or "resourceclaim" in words.text:
+        if objects is not None or any(word in words.text for word in ("scaletargetref", "resourceclaim", "claimname")):
             from servelint.formats.joins import joined  # lazy: most runs are of one file without such objects
 
             deployment = joined(each, reading, reading.every_object())

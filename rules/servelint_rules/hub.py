@@ -22,3 +22,9 @@ def cache_of_image(container: Container) -> str | None:
     """The directory to which the container's image lets the engine fetch models; None for an image that is not known."""
     image = (container.node.text_at("image") or "").lower()
     return next((path for part, path in _CACHES if part in image), None)
+
+
+def reads_a_path(container: Container) -> bool:
+    """The command line serves a path: whatever lies there, the engine fetches nothing."""
+    arguments = container.command.arguments if container.command is not None else ()
+    return any(argument.name in (*MODEL_FLAGS, "") and (argument.value or "").startswith(("/", "./")) for argument in arguments)

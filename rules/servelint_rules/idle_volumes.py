@@ -11,7 +11,7 @@ from servelint.formats import containers
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode
 from servelint_rules import guards, pods
-from servelint_rules.hub import cache_of_image
+from servelint_rules.hub import cache_of_image, reads_a_path
 from servelint_rules.places import place_of
 
 if TYPE_CHECKING:
@@ -161,7 +161,7 @@ def _fetches_to_home(container: Container, model: str) -> bool:
     command = container.command
     if command is None or not command.complete or not _home_of(container) or model.count("/") != 1 or model.startswith("/"):
         return False
-    if not _HOMES.isdisjoint(container.environment):
+    if reads_a_path(container) or not _HOMES.isdisjoint(container.environment):
         return False
     if container.open_environment or container.node.get("securityContext", "runAsUser") is not None:
         return False

@@ -91,6 +91,10 @@ def _fetches(container: Container, pool: Pool) -> bool:
         return False
     if any(command.last(flag) is not None for flag in ("--hf-token", "--download-dir", "--model-loader-extra-config")):
         return False
+    from servelint_rules.hub import reads_a_path
+
+    if reads_a_path(container):
+        return False  # what is fetched there is fetched by somebody else
     if pod is not None:
         return guards.may_lack(pod) and not pods.has_content(pod, container.node)
     return all(container.node.get(key) is None for key in ("volumes", "env_file", "secrets", "build", "extends"))

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint_rules import guards, pods
 from servelint_rules.host_resources import memory_limit, mount_of, quantity
-from servelint_rules.hub import MODEL_FLAGS, OFFLINE, cache_of_image
+from servelint_rules.hub import OFFLINE, cache_of_image, reads_a_path
 from servelint_rules.stated_rooms import Room, of_chart, of_kserve, of_nim, of_runtime, of_skypilot
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def room_of(container: Container, form: str) -> Room | None:
     """The room that a manifest of the format ``form`` states for the model; None where it states none, or nobody can tell."""
     if form == "nim":
         return of_nim(container)
-    if not _downloads(container) or (form != "kserve" and _reads_a_path(container)):
+    if not _downloads(container) or (form != "kserve" and reads_a_path(container)):
         return None  # KServe's own path is where its storage initializer downloads to
     if container.pod is None:
         return {"skypilot": of_skypilot, "vllm-runtime": of_runtime}.get(form, of_chart)(container)
@@ -57,11 +57,6 @@ def _downloads(container: Container) -> bool:
             return False
     loader = command.last("--load-format")
     return loader is None or (not loader.value_is_unknown and loader.value not in _ELSEWHERE)
-
-
-def _reads_a_path(container: Container) -> bool:
-    arguments = container.command.arguments if container.command is not None else ()
-    return any(argument.name in (*MODEL_FLAGS, "") and (argument.value or "").startswith("/") for argument in arguments)
 
 
 def _directory(container: Container) -> str | None:

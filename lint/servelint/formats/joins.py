@@ -1,4 +1,5 @@
-"""Facts that stand in other objects than the one that holds the pods: the number of replicas, and the devices of a claim."""
+"""Facts that stand in other objects than the one that holds the pods: the number of replicas, the devices of a claim, and the
+model that a Job puts onto a volume."""
 
 from __future__ import annotations
 
@@ -24,8 +25,9 @@ _BOUNDS = {
 
 
 def joined(deployment: Deployment, surroundings: Surroundings, run: RunObjects) -> Deployment:
-    """The deployment with what autoscalers and claim templates of the run say of its pools."""
+    """The deployment with what autoscalers, claim templates and Jobs of the run say of its pools."""
     pools = tuple(_claimed(pool, surroundings) for pool in deployment.pools)
+    pools = tuple(_staged(pool, surroundings, run) for pool in pools)
     pools = tuple(_scaled(deployment, pool, run) for pool in pools)
     changed = any(ours is not theirs for ours, theirs in zip(pools, deployment.pools, strict=True))
     return deployment._replace(pools=pools) if changed else deployment
@@ -68,3 +70,12 @@ def _claimed(pool: Pool, surroundings: Surroundings) -> Pool:
     from servelint.formats import device_claims  # lazy: few containers claim their devices
 
     return device_claims.claimed(pool, surroundings)
+
+
+def _staged(pool: Pool, surroundings: Surroundings, run: RunObjects) -> Pool:
+    """The pool with the model that a Job downloads to where its engine finds it."""
+    if pool.model.state is not FactState.UNKNOWN or not pool.containers or not run.mentions("Job"):
+        return pool
+    from servelint.formats import downloads  # lazy: most engines name their model
+
+    return downloads.staged(pool, surroundings, run)

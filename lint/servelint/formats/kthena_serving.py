@@ -34,14 +34,8 @@ def deployments(document: Document, item: Node, surroundings: Surroundings) -> I
         template = role.get("workerTemplate")
         group = Group(name, entry, template, size, pod_groups.times(groups, replicas), given=given)
         made = pod_groups.role_pools(document, group, surroundings, owner="ModelServing")
-        pools += [pool if pool.model.is_known else _fetched(document, pool, entry) for pool in made]
+        pools += made
     yield from pod_groups.deployed(document, item, "kthena", pools, surroundings)
-
-
-def _fetched(document: Document, pool: Pool, entry: Node) -> Pool:
-    from servelint.formats import kthena_downloads  # lazy: many roles name their model
-
-    return kthena_downloads.fetched(document, pool, entry)
 
 
 def _size(workers: Fact[int]) -> Fact[int]:

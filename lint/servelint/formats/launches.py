@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Environment, Pool
-from servelint.facts import Fact, Origin, OriginKind, Place
+from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import podspec, roles
 from servelint.records import NamedTuple
 
@@ -103,7 +103,14 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
         version=engine.version(launch.image),
         gpus_per_node=gpus,
     )
-    return pool.with_facts(facts)
+    pool = pool.with_facts(facts)
+    if pool.model.state is FactState.UNKNOWN and any(
+        "download" in word.text for program in process.programs for word in program.words
+    ):
+        from servelint.formats import downloads  # lazy: most engines name their model
+
+        pool = downloads.fetched(pool, process.programs)
+    return pool
 
 
 def label_of(mapping: Node) -> Node:

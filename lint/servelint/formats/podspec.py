@@ -86,6 +86,8 @@ def engine_pools(
             found = processes_of(programs, container.text_at("image") or "", surroundings.engines, files)
         for process in found:
             pool = _pool(pod, container, process, variables)
+            if pool.model.state is FactState.UNKNOWN:
+                pool = _fetched(pool, process, surroundings)
             taken = {other.name for other in pools}
             number = 2
             name = pool.name
@@ -97,6 +99,16 @@ def engine_pools(
 
         pools = own_programs.pools(pod, surroundings.engines)
     return pools
+
+
+def _fetched(pool: Pool, process: Process, surroundings: Surroundings) -> Pool:
+    """The pool with the model that its pod fetches to the path which the engine serves."""
+    from servelint.formats import downloads  # lazy, as is all of it: most engines name their model
+
+    container = pool.containers[0]
+    if container.pod is None or not downloads.may_fetch(container.pod.node, container.node):
+        return pool
+    return downloads.fetched(pool, process.programs, surroundings)
 
 
 def _scripted(

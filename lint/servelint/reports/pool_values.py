@@ -40,7 +40,7 @@ LIMITS = (
 
 def origin_text(origin: Origin) -> str:
     """Where a fact comes from, for people: the place in a file, or the words of its source."""
-    if origin.kind is not OriginKind.FILE or origin.place is None:
+    if origin.kind not in (OriginKind.FILE, OriginKind.DERIVED) or origin.place is None:
         return origin.text
     source = origin.place.document.source
     place = f"{source.path}:{source.position(origin.place.span.start).line}"
