@@ -385,3 +385,29 @@ def test_variables_of_the_runtime_reach_the_command_line_of_the_service() -> Non
     found = recognise(runtime + isvc("{model: {modelFormat: {name: vLLM}, runtime: r, storageUri: 'hf://a/b'}}"))
     assert found["x"].pools[0].max_model_len.value == 4096
     assert "LENGTH" in set(found["x"].pools[0].containers[0].environment)
+
+
+@pytest.mark.parametrize(
+    ("marks", "stated", "low", "high"),
+    [
+        ("", "", 1, None),
+        ("", "minReplicas: 0", 0, None),
+        ("", "minReplicas: 0, maxReplicas: 3", 0, 3),
+        ("serving.kserve.io/deploymentMode: RawDeployment", "", 1, 1),
+        ("serving.kserve.io/deploymentMode: Standard", "minReplicas: 2", 2, 2),
+        ("serving.kserve.io/deploymentMode: Standard", "minReplicas: 0, maxReplicas: 3", 1, 3),
+        ("serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda", "minReplicas: 0", 0, None),
+        ("serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: keda", "minReplicas: 1", 1, 1),
+        ("serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: none", "minReplicas: 2, maxReplicas: 5", 2, 2),
+        ("serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: external", "minReplicas: 2", 2, None),
+        ("serving.kserve.io/deploymentMode: Serverless", "minReplicas: 2", 2, None),
+        ("autoscaling.knative.dev/min-scale: '3', autoscaling.knative.dev/max-scale: '4'", "", 1, None),  # KServe drops both
+    ],
+)  # fmt: skip
+def test_replicas_by_the_mode_and_the_autoscaler(marks: str, stated: str, low: int, high: int | None) -> None:
+    text = (
+        f"apiVersion: serving.kserve.io/v1beta1\nkind: InferenceService\nmetadata: {{name: x, annotations: {{{marks}}}}}\n"
+        f"spec: {{predictor: {{model: {{modelFormat: {{name: vLLM}}, storageUri: 'hf://a/b'}}, {stated}}}}}\n"
+    )
+    pool = only(recognise(text))
+    assert (pool.replicas_min.value, pool.replicas_max.get(None)) == (low, high)

@@ -300,6 +300,51 @@ def test_an_image_of_its_own_serves_where_a_variable_names_the_model(image: str,
     assert [pool.model.value for deployment in deployments for pool in deployment.pools] == (["org/model"] if found else [])
 
 
+# -- Knative
+
+
+def knative(marks: str, *, of_service: str = "", path: str = "x.yaml") -> Pool:
+    text = (
+        f"apiVersion: serving.knative.dev/v1\nkind: Service\nmetadata: {{name: x, annotations: {{{of_service}}}}}\n"
+        f"spec: {{template: {{metadata: {{annotations: {{{marks}}}}}, "
+        "spec: {containers: [{name: vllm, image: 'vllm/vllm-openai:v0.19.1', args: [--model, m/m]}]}}}\n"
+    )
+    [deployment] = recognise(text, path)
+    return deployment.pools[0]
+
+
+A = "autoscaling.knative.dev"
+
+
+@pytest.mark.parametrize(
+    ("marks", "of_service", "low", "high"),
+    [
+        (f"{A}/min-scale: '1', {A}/max-scale: '10'", "", 1, 10),
+        (f"{A}/minScale: '2', {A}/maxScale: '3'", "", 2, 3),
+        (f"{A}/min-scale: '1', {A}/minScale: '2'", "", 1, None),
+        (f"{A}/initial-scale: '4', {A}/target: '20'", "", 0, None),
+        (f"{A}/max-scale: '0'", "", 0, None),
+        (f"{A}/class: hpa.autoscaling.knative.dev", "", 1, None),
+        (f"{A}/min-scale: many", "", None, None),
+        ("", "run.googleapis.com/minScale: '1', run.googleapis.com/maxScale: '2'", 1, 2),
+        (f"{A}/maxScale: '7'", "run.googleapis.com/minScale: '1'", 1, 7),
+        ("", f"{A}/min-scale: '1'", 0, None),  # Knative refuses it there
+    ],
+)
+def test_annotations_of_the_template_say_how_far_knative_scales(
+    marks: str, of_service: str, low: int | None, high: int | None
+) -> None:
+    pool = knative(marks, of_service=of_service)
+    assert (pool.replicas_min.get(None), pool.replicas_max.get(None)) == (low, high)
+    for fact, value in ((pool.replicas_min, low), (pool.replicas_max, high)):
+        if value is not None and fact.place is not None:
+            assert fact.place.document.source.text[fact.place.span.start : fact.place.span.end] == f"'{value}'"
+
+
+def test_a_part_of_a_knative_service_has_no_defaults() -> None:
+    assert knative("", path="patch-scale.yaml").replicas_min.state is FactState.UNKNOWN
+
+
 # -- one server over several pods
 
 

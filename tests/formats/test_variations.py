@@ -33,7 +33,7 @@ VLLM = "{name: c, image: 'vllm/vllm-openai:v0.10.0', args: [--model, org/m, -tp,
         ("CloneSet", "apps.kruise.io/v1alpha1", 2),
         ("DeploymentConfig", "apps.openshift.io/v1", 2),
         ("DaemonSet", "apps/v1", None),
-        ("Service", "serving.knative.dev/v1", None),
+        ("Service", "serving.knative.dev/v1", 0),
     ],
 )
 def test_what_is_made_like_a_deployment(kind: str, version: str, replicas: int | None, session: Session) -> None:

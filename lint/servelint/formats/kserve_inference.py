@@ -44,6 +44,7 @@ MAIN = "kserve-container"
 NOTE = "this is a serving runtime; the InferenceService that uses it names the model"
 _GROUP = "serving.kserve.io/"
 _RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
+_PLAIN_MODES = ("RawDeployment", "Standard")  # without Knative; the second is the newer name
 _FRAMEWORKS = ("model", "huggingface")  # the second: predictors of KServe before 0.14
 _TELLING = ("--tensor-parallel-size", "--max-model-len", "--gpu-memory-utilization", "--max_model_len", "--tensor_parallel_size")
 # How a runtime starts an engine, by the engine that its name or the model's format says.
@@ -71,7 +72,10 @@ def inference_service(document: Document, item: Node, surroundings: Surroundings
     if not isinstance(predictor, MappingNode):
         return
     framework = next((key for key in _FRAMEWORKS if isinstance(predictor.get(key), MappingNode)), "")
-    pools = _modelled(document, predictor, framework, surroundings) if framework else _custom(document, predictor, surroundings)
+    if framework:
+        pools = _modelled(document, item, predictor, framework, surroundings)
+    else:
+        pools = _custom(document, item, predictor, surroundings)
     if not pools:
         return
     name = controller_words.label_of(item).text
@@ -107,7 +111,7 @@ def _runtime(document: Document, item: Node, surroundings: Surroundings, unseen:
     return finished
 
 
-def _modelled(document: Document, predictor: MappingNode, framework: str, surroundings: Surroundings) -> list[Pool]:
+def _modelled(document: Document, item: Node, predictor: MappingNode, framework: str, surroundings: Surroundings) -> list[Pool]:
     """The pools of a predictor that names a model; the runtime's container is the server."""
     container = predictor.get(framework)
     if not isinstance(container, MappingNode):
@@ -127,7 +131,7 @@ def _modelled(document: Document, predictor: MappingNode, framework: str, surrou
     named = f"the ServingRuntime {runtime_name}" if runtime_name else "the ServingRuntime of its format"
     unseen = "" if base is not None else named
     degrees = workers.degrees(document, predictor.get("workerSpec"))
-    service = _Service(document, predictor, container, degrees, unseen)
+    service = _Service(document, predictor, container, degrees, unseen, item)
     template = template_with(predictor, container)
     if server in _LAUNCHES:
         started = _Starter(document, container, server, unseen).programs
@@ -145,13 +149,14 @@ def _modelled(document: Document, predictor: MappingNode, framework: str, surrou
 
 
 class _Service(NamedTuple):
-    """A predictor that names a model. ``unseen``: the runtime where it is not at hand, else ""."""
+    """A predictor that names a model. ``unseen``: the runtime where it is not at hand, else "". ``item``: the object."""
 
     document: Document
     predictor: MappingNode
     container: MappingNode
     degrees: Mapping[str, Fact[int]]
     unseen: str
+    item: Node
 
     def served_by(self, server: str, template: Node) -> Pool:
         """The pool of a server that reads no command line which could be put together here."""
@@ -177,7 +182,7 @@ class _Service(NamedTuple):
     def placed(self, pool: Pool, *, alone: bool) -> Pool:
         """The pool with what the predictor says of its pods. ``alone``: no runtime completes it."""
         facts: dict[str, Any] = {name: fact for name, fact in self.degrees.items() if not getattr(pool, name).is_known}
-        facts["replicas_min"], facts["replicas_max"] = _replicas(self.document, self.predictor)
+        facts["replicas_min"], facts["replicas_max"] = _replicas(self.document, self.item, self.predictor)
         worker = self.predictor.get("workerSpec")
         if worker is not None or alone:
             facts["nodes"] = workers.nodes(worker, pool, self.degrees)
@@ -191,13 +196,13 @@ class _Service(NamedTuple):
         return huggingface_server.settled(_open(pool, self.unseen) if self.unseen else pool)
 
 
-def _custom(document: Document, predictor: MappingNode, surroundings: Surroundings) -> list[Pool]:
+def _custom(document: Document, item: Node, predictor: MappingNode, surroundings: Surroundings) -> list[Pool]:
     degrees = workers.degrees(document, predictor.get("workerSpec"))
     started = huggingface_server.started(document)
     pools = podspec.engine_pools(
         document, template_of(predictor), surroundings, owner="InferenceService", given=workers.given(degrees), started=started
     )
-    low, high = _replicas(document, predictor)
+    low, high = _replicas(document, item, predictor)
     finished = []
     for pool in pools:
         nodes = workers.nodes(predictor.get("workerSpec"), pool, degrees)
@@ -292,11 +297,23 @@ def _from_environment(document: Document, pool: Pool) -> Pool:
     return pool
 
 
-def _replicas(document: Document, predictor: MappingNode) -> tuple[Fact[int], Fact[int]]:
-    """``minReplicas`` (1 by default; 0 scales to zero) and ``maxReplicas`` (0 or absent: no limit)."""
+def _replicas(document: Document, item: Node, predictor: MappingNode) -> tuple[Fact[int], Fact[int]]:
+    """``minReplicas`` (1 by default; 0 scales to zero) and ``maxReplicas`` (0 or absent: no limit).
+
+    In the mode that makes Deployments its autoscaler has no ``maxReplicas`` below ``minReplicas``, so that without one the
+    number is fixed, and a HorizontalPodAutoscaler keeps one replica at least (reconcilers/{hpa,keda,deployment}).
+    """
     one = Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DEFAULT, "default of KServe for minReplicas"))
     low = launches.whole(document, predictor.get("minReplicas"), launches.REPLICAS, "minReplicas") or one
     high = launches.whole(document, predictor.get("maxReplicas"), "replicas.max", "maxReplicas")
-    if high is None or (high.is_known and high.value == 0):
+    scaler = item.text_at("metadata", "annotations", f"{_GROUP}autoscalerClass") or "hpa"
+    mode = item.text_at("metadata", "annotations", f"{_GROUP}deploymentMode")
+    plain = mode in _PLAIN_MODES and scaler in ("hpa", "keda", "none") and predictor.get("workerSpec") is None
+    if plain and scaler == "hpa" and low.is_known and low.value == 0:
+        low = one._replace(origin=Origin(OriginKind.DERIVED, "its HorizontalPodAutoscaler keeps one replica", low.place))
+    unbound = high is None or (high.is_known and high.value == 0)
+    if plain and (scaler == "none" or (unbound and low.get(0) > 0)):
+        return low, low._replace(name="replicas.max")
+    if high is None or unbound:
         high = Fact.unknown("replicas.max", "maxReplicas is not set, so the autoscaler decides")
     return low, high

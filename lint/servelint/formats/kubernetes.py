@@ -44,7 +44,7 @@ _KINDS = {
     "Rollout": _Kind("argoproj.io"),
     "CloneSet": _Kind("apps.kruise.io"),
     "DeploymentConfig": _Kind("apps.openshift.io", selects=False),
-    "Service": _Kind("serving.knative.dev", "", selects=False, many="Knative scales it by its requests"),
+    "Service": _Kind("serving.knative.dev", "", selects=False),
 }
 # Kinds that mean one thing alone, also where the apiVersion is left out.
 _PLAIN = frozenset(("Deployment", "StatefulSet", "DaemonSet", "ReplicaSet", "Pod", "CronJob"))
@@ -75,8 +75,8 @@ class Kubernetes:
         pools = podspec.engine_pools(document, template, surroundings, owner=kind_name, partial=partial)
         if not pools:
             return None
-        pods = _pods(document, item, kind, partial)
-        pools = [pod_groups.sized(pods, pool, ordered=kind.ordered) for pool in pools]
+        pods, most = _pods(document, item, kind, partial)
+        pools = [pod_groups.sized(pods, pool, ordered=kind.ordered, most=most) for pool in pools]
         name = item.text_at("metadata", "name") or item.text_at("metadata", "generateName") or kind_name.lower()
         podspec.report_invalid(surroundings, name, pods)
         notes = (podspec.PATCHED,) if partial else ()
@@ -110,9 +110,14 @@ def is_unfinished(item: Node, template: Node) -> bool:
     return False
 
 
-def _pods(document: Document, item: Node, kind: _Kind, partial: bool) -> Fact[int]:
+def _pods(document: Document, item: Node, kind: _Kind, partial: bool) -> tuple[Fact[int], Fact[int] | None]:
+    """How many there are at least, and at most where that is another number."""
+    if kind.group == "serving.knative.dev":
+        from servelint.formats import knative_scale  # lazy: few workloads are Knative's
+
+        return knative_scale.of_service(document, item, partial=partial)
     if kind.many:
-        return Fact.unknown("replicas.min", kind.many)
+        return Fact.unknown("replicas.min", kind.many), None
     if kind.pods:
-        return podspec.replicas(document, item, key=kind.pods, partial=partial)
-    return Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "a Pod is one pod"))
+        return podspec.replicas(document, item, key=kind.pods, partial=partial), None
+    return Fact.known("replicas.min", 1, Origin(OriginKind.DERIVED, "a Pod is one pod")), None

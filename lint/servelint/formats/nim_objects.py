@@ -212,9 +212,9 @@ class _Service(NamedTuple):
         fixed = podspec.replicas(document, template_of(node))
         if node.text_at("inferencePlatform") != "kserve":
             return fixed, fixed._replace(name="replicas.max")
-        least, most = (f"autoscaling.knative.dev/{side}-scale" for side in ("min", "max"))
-        low = launches.whole(document, node.get("annotations", least), launches.REPLICAS, least)
-        high = launches.whole(document, node.get("annotations", most), "replicas.max", most)
+        from servelint.formats import knative_scale  # lazy: few services run on it
+
+        low, high = knative_scale.bounds(document, node.get("annotations"))
         return low or fixed, high or (low or fixed)._replace(name="replicas.max")
 
 
