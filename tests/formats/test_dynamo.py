@@ -9,8 +9,10 @@ import pytest
 
 from format_reading import VerdictReading, format_named, written
 from servelint.builtin import servelint_engines
+from servelint.config import Config
 from servelint.deployment import Role
 from servelint.facts import FactState
+from servelint.run import lint_texts, open_session
 from servelint.source import edits
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
@@ -125,6 +127,19 @@ def worker(args: str = "", rest: str = "resources: {limits: {gpu: '1'}}", image:
 def test_ways_to_ask_for_gpus(resources: str, gpus: int | None, resource: str) -> None:
     pool = one(graph(worker("--model=a/b", f"resources: {resources}")))
     assert (pool.gpus_per_node.get(None), pool.gpu_resource) == (gpus, resource)
+
+
+def test_claims_of_the_main_container_stay_beside_what_the_service_asks_for() -> None:
+    service = worker("--model=a/b", "resources: {requests: {memory: 2Gi}}")
+    service = service.replace("{image:", "{resources: {claims: [{name: gpu}]}, image:")
+    service = service.replace("{mainContainer", "{resourceClaims: [{name: gpu, resourceClaimTemplateName: t}], mainContainer")
+    assert one(graph(service)).gpu_resource == "dra"
+    template = (
+        "---\napiVersion: resource.k8s.io/v1\nkind: ResourceClaimTemplate\nmetadata: {name: t}\n"
+        "spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}\n"
+    )
+    report = lint_texts([SourceText("g.yaml", graph(service) + template)], open_session(Config(select=("DOC101",))))
+    assert report.deployments[0].pools[0].gpus_per_node.value == 2
 
 
 def test_environment_of_graph_service_and_container() -> None:

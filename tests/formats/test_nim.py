@@ -29,9 +29,9 @@ def fixture(name: str) -> dict[str, Deployment]:
     return recognise((FIXTURES / name).read_text(encoding="utf-8"))
 
 
-def service(spec: str, image: str = "{repository: nvcr.io/nim/meta/llama-3.1-8b-instruct, tag: 1.8.6}") -> Pool:
+def service(spec: str, image: str = "{repository: nvcr.io/nim/meta/llama-3.1-8b-instruct, tag: 1.8.6}", after: str = "") -> Pool:
     text = f"apiVersion: apps.nvidia.com/v1alpha1\nkind: NIMService\nmetadata: {{name: x}}\nspec: {{image: {image}, {spec}}}\n"
-    [pool] = recognise(text)["x"].pools
+    [pool] = recognise(text + after)["x"].pools
     return pool
 
 
@@ -142,6 +142,15 @@ def test_claims_and_other_devices_are_not_counted() -> None:
     assert (claimed.gpu_resource, claimed.gpus_per_node.state) == ("dra", FactState.UNKNOWN)
     passed = service("resources: {limits: {nvidia.com/pgpu: 1}}")
     assert passed.gpus_per_node.state is FactState.UNKNOWN
+
+
+def test_a_template_that_the_service_names_is_read() -> None:
+    template = (
+        "---\napiVersion: resource.k8s.io/v1\nkind: ResourceClaimTemplate\nmetadata: {name: gpus}\n"
+        "spec: {spec: {devices: {requests: [{name: gpu, exactly: {deviceClassName: gpu.nvidia.com, count: 2}}]}}}\n"
+    )
+    pool = service("draResources: [{resourceClaimTemplateName: gpus}]", after=template)
+    assert (pool.gpu_resource, pool.gpus_per_node.value) == ("dra", 2)
 
 
 def test_a_claim_that_the_operator_makes_is_read() -> None:

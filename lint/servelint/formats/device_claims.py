@@ -58,7 +58,18 @@ class _Asked(NamedTuple):
 
 def claimed(pool: Pool, surroundings: Surroundings) -> Pool:
     """The pool with the count and the accelerator that the claims of its first container say; as it is where none is at hand."""
-    claims = _claims_of(pool, surroundings)
+    container = pool.containers[0]
+    listed = container.pod.node.elements_at("spec", "resourceClaims") if container.pod is not None else []
+    wanted = [
+        (next((each for each in listed if each.text_at("name") == use.text_at("name")), None), [use])
+        for use in container.node.elements_at("resources", "claims")
+    ]
+    return by_claims(pool, wanted, surroundings)
+
+
+def by_claims(pool: Pool, wanted: Sequence[tuple[Node | None, Sequence[Node]]], surroundings: Surroundings) -> Pool:
+    """The same of claims that are given: each with what names its object and the uses of it, which may name one ``request``."""
+    claims = _at_hand(wanted, surroundings)
     every = [(claim, _asked(claim, each, pool.accelerator, surroundings)) for claim in claims for each in claim.requests]
     gpus = [(claim, asked) for claim, asked in every if asked is not None]
     sure = [(claim, asked) for claim, asked in gpus if not asked.unsure] or gpus
@@ -75,22 +86,19 @@ def claimed(pool: Pool, surroundings: Surroundings) -> Pool:
     return pool._replace(gpus_per_node=count, accelerator=stated)
 
 
-def _claims_of(pool: Pool, surroundings: Surroundings) -> list[_Claim]:
-    """The claims of the first container; none where one of them is not at hand."""
-    container = pool.containers[0]
-    listed = container.pod.node.elements_at("spec", "resourceClaims") if container.pod is not None else []
+def _at_hand(wanted: Sequence[tuple[Node | None, Sequence[Node]]], surroundings: Surroundings) -> list[_Claim]:
+    """The claims; none where one of them is not at hand, which may ask for devices, too."""
     found = []
-    for wanted in container.node.elements_at("resources", "claims"):
-        claim = next((each for each in listed if each.text_at("name") == wanted.text_at("name")), None)
+    for claim, uses in wanted:
         template = claim.text_at("resourceClaimTemplateName") if claim is not None else None
         name = claim.text_at("resourceClaimName") if claim is not None else None
         kind = "ResourceClaimTemplate" if template else "ResourceClaim"
-        at_hand = objects.named(surroundings, kind, template or name or "") if template or name else None
-        if at_hand is None:
+        item = objects.named(surroundings, kind, template or name or "") if template or name else None
+        if item is None:
             return []
-        requests = at_hand[1].elements_at(*(("spec", "spec") if template else ("spec",)), "devices", "requests")
-        one = wanted.text_at("request")
-        found.append(_Claim(*at_hand, [r for r in requests if not one or r.text_at("name") == one], not template))
+        requests = item[1].elements_at(*(("spec", "spec") if template else ("spec",)), "devices", "requests")
+        named = [one for use in uses if (one := use.text_at("request"))]
+        found.append(_Claim(*item, [r for r in requests if not named or r.text_at("name") in named], not template))
     return found
 
 

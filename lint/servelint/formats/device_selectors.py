@@ -232,7 +232,7 @@ def _one(about: str, wanted: tuple[str, ...], text: str, judge: Callable[[_Devic
 
 def _of_attribute(name: str, wanted: tuple[str, ...], text: str) -> Condition:
     """The attribute is one of ``wanted``."""
-    if name == "productName":
+    if name in ("productName", "model"):  # the latter of Intel's drivers
         from servelint.catalogue import accelerators
 
         meant = {match.name for each in wanted for match in accelerators.find_all(each)}
@@ -249,7 +249,7 @@ def _of_attribute(name: str, wanted: tuple[str, ...], text: str) -> Condition:
 
 def _like(name: str, method: str, pattern: str, text: str) -> Condition:
     """The attribute contains the literal pieces of ``pattern`` in their order; only such simple patterns are understood."""
-    if name != "productName":
+    if name not in ("productName", "model"):
         return Condition("one", text=text)
     alternatives = _pieces(pattern) if method == "matches" else [(method == "startsWith", [pattern], method == "endsWith")]
     if alternatives is None:

@@ -136,7 +136,7 @@ def _resources(resources: MappingNode, own: Node | None) -> MappingNode:
             elif key not in {"custom", "gpuType"}:
                 made[key] = value
         entries[side] = mapping_of(node.span, made)
-    claims = resources.get("claims")
+    claims = resources.get("claims") or (own.get("claims") if own is not None else None)
     if claims is not None:
         entries["claims"] = claims
     return mapping_of(resources.span, entries)

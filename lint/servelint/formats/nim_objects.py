@@ -138,7 +138,12 @@ class _Service(NamedTuple):
         pool = _read_by_engine(pool, surroundings)
         known = {name for name, fact in facts.items() if fact.state is not FactState.UNKNOWN}
         facts = {name: fact for name, fact in facts.items() if name in known or not getattr(pool, name).is_known}
-        return without_defaults(pool.with_facts(facts), _CHOSEN, _REMEDY)
+        pool = pool.with_facts(facts)
+        if resource == devices.DYNAMIC and device is None:
+            from servelint.formats import device_claims  # lazy, as above
+
+            pool = device_claims.by_claims(pool, [(claim, ()) for claim in node.elements_at("draResources")], surroundings)
+        return without_defaults(pool, _CHOSEN, _REMEDY)
 
     def _claimed_device(self) -> Node | None:
         """The one kind of device of the one claim that the operator makes for the service."""
