@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from servelint.config import Config
     from servelint.deployment import Deployment, Pool
     from servelint.formats.role_groups import RoleGroup
+    from servelint.source.nodes import Document
     from servelint.source.text import Span
 
 
@@ -188,10 +189,11 @@ def judge_group(group: GroupCase, rules: Iterable[Rule]) -> Judgement:
     said: list[Said] = []
     missing = _Missing()
     members = [case.deployment for case in group.pools]
+    names = _names_by_document(members)
     for rule in rules:
         if any(_applies(rule, case.deployment.format, case.pool.engine.get("")) for case in group.pools):
             verdicts = _verdicts(rule, group, group.name, missing)
-            said += [Said(rule, verdict, _owner(verdict, members) or group.name, "") for verdict in verdicts]
+            said += [Said(rule, verdict, names.get(verdict.place.document) or group.name, "") for verdict in verdicts]
     return Judgement(said, missing.not_checked(members[0].document.source.path, group.name))
 
 
@@ -199,16 +201,20 @@ def judge_workspace(workspace: WorkspaceCase, rules: Iterable[Rule]) -> Judgemen
     """Every verdict of ``rules`` on the whole of a run, and what could not be evaluated."""
     said: list[Said] = []
     missing = _Missing()
+    names = _names_by_document(workspace.deployments)
     for rule in rules:
         verdicts = _verdicts(rule, workspace, "the files of the run", missing)
-        said += [Said(rule, verdict, _owner(verdict, workspace.deployments), "") for verdict in verdicts]
+        said += [Said(rule, verdict, names.get(verdict.place.document, ""), "") for verdict in verdicts]
     return Judgement(said, missing.not_checked(workspace.deployments[0].document.source.path, ""))
 
 
-def _owner(verdict: Verdict, deployments: Iterable[Deployment]) -> str:
-    """The name of the deployment whose document the verdict points into; "" where it is none's, or several share it."""
-    names = {each.name for each in deployments if each.document is verdict.place.document}
-    return names.pop() if len(names) == 1 else ""
+def _names_by_document(deployments: Iterable[Deployment]) -> dict[Document, str]:
+    """The name of the deployment of each document; "" where several share it."""
+    names: dict[Document, str] = {}
+    for each in deployments:
+        known = names.setdefault(each.document, each.name)
+        names[each.document] = each.name if known == each.name else ""
+    return names
 
 
 def _pointer_identity(pointer: str) -> str:
