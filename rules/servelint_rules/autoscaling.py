@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.case import once
 from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats.run_objects import SCALERS, target_of
@@ -71,15 +72,16 @@ def autoscale_on_cpu(case: WorkspaceCase) -> Iterator[Verdict]:
             )
 
 
-def _scaled(case: WorkspaceCase) -> Iterator[tuple[Workload, KubernetesObject]]:
+@once
+def _scaled(case: WorkspaceCase) -> tuple[tuple[Workload, KubernetesObject], ...]:
     """Engines with the autoscalers that name them."""
-    if not case.objects.mentions(*SCALERS):
-        return
-    for workload in workloads(case):
-        name = workload.pod.document.text_at("metadata", "name") or ""
-        if workload.pod.owner in SCALABLE and workload.is_whole_document and name:
-            for scaler in case.objects.scalers(workload.pod.document, workload.pod.owner, name, workload.namespace):
-                yield workload, scaler
+    found: list[tuple[Workload, KubernetesObject]] = []
+    for workload in workloads(case) if case.objects.mentions(*SCALERS) else ():
+        document, owner = workload.pod.document, workload.pod.owner
+        name = document.text_at("metadata", "name") or ""
+        if owner in SCALABLE and workload.is_whole_document and name:
+            found += [(workload, scaler) for scaler in case.objects.scalers(document, owner, name, workload.namespace)]
+    return tuple(found)
 
 
 def _metrics(scaler: KubernetesObject) -> Iterator[tuple[str, Node]]:

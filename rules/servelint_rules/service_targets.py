@@ -30,7 +30,9 @@ _Pairs = set[tuple[str, str]]
 
 def services_without_pods(case: WorkspaceCase) -> Iterator[Verdict]:
     """Verdicts on the Services in the file of an engine that select nothing."""
-    engines = {workload.path: workload for workload in workloads(case)}
+    engines: dict[str, list[Workload]] = {}
+    for workload in workloads(case):
+        engines.setdefault(workload.path, []).append(workload)
     every = [set(label_pairs(pod, "metadata", "labels")) for pod in _templates(case)]
     for service in case.objects.of_kind("Service", ("selector",)):
         selector = service.node.get("spec", "selector")
@@ -43,7 +45,7 @@ def services_without_pods(case: WorkspaceCase) -> Iterator[Verdict]:
             if case.complete:
                 verdict = _nothing(service, selector, wanted)
             else:
-                meant = [w for w in workloads(case) if w.path == service.path and w.namespace in ("", service.namespace)]
+                meant = [each for each in engines[service.path] if each.namespace in ("", service.namespace)]
                 verdict = _near(service, selector, wanted, meant[0]) if len(meant) == 1 else None
         if verdict is not None:
             yield verdict

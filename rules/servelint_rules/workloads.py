@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from servelint.case import once
 from servelint.formats.run_objects import closeness
 from servelint.records import NamedTuple
 from servelint_rules import guards
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from servelint.case import WorkspaceCase
     from servelint.deployment import Deployment, Pod, Pool
     from servelint.formats.run_objects import KubernetesObject
@@ -37,11 +36,14 @@ class Workload(NamedTuple):
         return self.pod.document.text_at("kind") == self.pod.owner
 
 
-def workloads(case: WorkspaceCase) -> Iterator[Workload]:
+@once
+def workloads(case: WorkspaceCase) -> tuple[Workload, ...]:
     """The templates of plain workloads that are applied as they stand, each once."""
-    for deployment, pool, pod in case.pods:
-        if deployment.format in guards.TEMPLATED:
-            yield Workload(deployment, pool, pod, pod.document.text_at("metadata", "namespace") or "")
+    return tuple(
+        Workload(deployment, pool, pod, pod.document.text_at("metadata", "namespace") or "")
+        for deployment, pool, pod in case.pods
+        if deployment.format in guards.TEMPLATED
+    )
 
 
 def is_beside(workload: Workload, other: KubernetesObject) -> bool:
