@@ -283,6 +283,12 @@ def variables(text: str, environment: dict[str, Fact[str]] | None = None) -> lis
         ("read -r B\na $B", ["", "B"]),
         ("f() { B=1; }\na $B", ["", "B"]),
         ("B=$(x)\na $B", ["", "B"]),
+        ('B="x --y=${S} z $@"\na $B', ["", "", "S", "", "@"]),
+        ("B=\"x $S\"\nB=\"$B --y\"\nB+=' z'\na $B", ["", "", "S", "", ""]),
+        ('B="x $S"\na "$B" p${B}q', ["", "S", "", "S"]),
+        ('if x; then B="x $S"; fi\na $B', ["", "B"]),
+        ('B="x $S"\nread B\na $B', ["", "B"]),
+        ('B="x $S"\nunset B\na $B', ["", "B"]),
         ("(B=1)\na $B", ["", "B"]),
         ("B=1\nunset B\na $B", ["", "B"]),
         ('B=(x); if y; then B+=(z); fi\na "${B[@]}"', ["", "B"]),
@@ -294,6 +300,12 @@ def variables(text: str, environment: dict[str, Fact[str]] | None = None) -> lis
 )  # fmt: skip
 def test_what_is_not_settled_is_named(text: str, expected: list[str]) -> None:
     assert variables(text, {"S": Fact.unknown("env.S", "it comes from a Secret")}) == expected
+
+
+def test_a_command_in_a_variable_is_run_with_what_is_known_of_it() -> None:
+    text = 'CMD="python3 -m x \\\n  --model=${DIR} --tp=$TP"\nuntil [ "$(ask now)" -eq 2 ]; do sleep 1; done\nexec $CMD'
+    assert script(text, known(TP="2"))[-1] == ["exec", "python3", "-m", "x", "--model=${DIR}", "--tp=2"]
+    assert script('C="x $(hostname -i) y"\neval "$C"')[-1] == ["x", "$(hostname -i)", "y"]
 
 
 def test_variables_of_the_container() -> None:

@@ -411,3 +411,12 @@ def test_replicas_by_the_mode_and_the_autoscaler(marks: str, stated: str, low: i
     )
     pool = only(recognise(text))
     assert (pool.replicas_min.value, pool.replicas_max.get(None)) == (low, high)
+
+
+def test_a_command_that_a_script_keeps_in_a_variable_is_run() -> None:
+    pool = fixture("runtime-command-in-a-variable.yaml")["two-stages"].pools[0]
+    assert (pool.engine.value, pool.tensor.value, pool.pipeline.value, pool.nodes.value) == ("vllm", 1, 2, 2)
+    assert place(pool.tensor) == "$CMD"
+    command = pool.containers[0].command
+    assert command is not None
+    assert "$@" in command.elsewhere, "the InferenceService appends arguments"

@@ -29,6 +29,10 @@ class RawWord(NamedTuple):
     expanded: bool = False
 
 
+Part = tuple[str, str]
+"""A stretch of a value: its text as it is known, and the unresolved variable that it is; "" where it is text."""
+
+
 class Unset:
     """The state of a variable that nothing sets: neither the script nor the environment as it is written."""
 
@@ -45,12 +49,13 @@ _LONGEST_VALUE = 50_000
 class Variables:
     """Shell variables in order of execution. What a branch, a loop or a function may have set is not known afterwards."""
 
-    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_values", "positional")
+    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_parts", "_values", "positional")
 
     def __init__(self, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None) -> None:
         self._environment = environment
         self._values: dict[str, Value] = {}
         self._arrays: dict[str, tuple[RawWord, ...] | None] = {}
+        self._parts: dict[str, tuple[Part, ...]] = {}
         self._exported: set[str] = set()
         self._budget = _BUDGET
         self.positional = positional
@@ -60,6 +65,7 @@ class Variables:
         copy = Variables(self._environment, self.positional)
         copy._values.update(self._values)
         copy._arrays.update(self._arrays)
+        copy._parts.update(self._parts)
         copy._exported |= self._exported
         copy._budget = self._budget
         return copy
@@ -93,9 +99,20 @@ class Variables:
         """The elements of an array of the script; None where there is none or they cannot be told."""
         return self._arrays.get(name)
 
-    def assign(self, name: str, value: Value, *, append: bool, conditional: bool) -> None:
-        """``name=value``. ``conditional``: it may not be executed, so unless it changes nothing, the value is lost."""
+    def parts(self, name: str) -> tuple[Part, ...]:
+        """What a variable consists of whose value is not known as a whole; none where nothing of it is known."""
+        return self._parts.get(name, ())
+
+    def assign(self, name: str, value: Value, *, append: bool, conditional: bool, parts: tuple[Part, ...] = ()) -> None:
+        """``name=value``. ``conditional``: it may not be executed, so unless it changes nothing, the value is lost.
+
+        ``parts``: what the value consists of, where unresolved variables are in it.
+        """
         old = self.get(name)
+        before = (((old, ""),) if isinstance(old, str) else self._parts.get(name, ())) if append else ()
+        self._parts.pop(name, None)
+        if parts and not conditional and (before or old is UNSET or not append):
+            self._parts[name] = (*before, *parts) if sum(len(text) for text, _ in (*before, *parts)) <= _LONGEST_VALUE else ()
         if append:
             value = (old if isinstance(old, str) else "") + value if isinstance(value, str) and old is not None else None
         if isinstance(value, str) and len(value) > _LONGEST_VALUE:
@@ -112,8 +129,10 @@ class Variables:
     def forget(self, name: str) -> None:
         """``name`` is set to something that the text does not say."""
         self._values[name] = None
+        self._parts.pop(name, None)
         if name in self._arrays:
             self._arrays[name] = None
 
     def unset(self, name: str, *, conditional: bool) -> None:
         self._values[name] = None if conditional else UNSET
+        self._parts.pop(name, None)
