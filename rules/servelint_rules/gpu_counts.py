@@ -73,7 +73,8 @@ def need_of(case: PoolCase) -> Need | None:
         return None
     local = 0
     if command is not None and command.last("--nnodes") is None:
-        if command.last("--data-parallel-rank") is not None or command.last("--data-parallel-external-lb") is not None:
+        alone = command.last("--data-parallel-rank") is not None or command.last("--data-parallel-external-lb") is not None
+        if alone and (command.last("--data-parallel-size-local") is not None or not pool.data_local.is_stated):
             local = 1
         elif pool.data_local.is_stated:
             local = pool.data_local.value

@@ -427,3 +427,26 @@ def test_ci_pipelines_and_parts_of_a_server_are_no_servers() -> None:
     assert recognise(f"steps:\n  - plugins: [{{kubernetes: {{podSpec: {pod}}}}}]\n") == []
     service = "service:\n  runtime: vllm\n  storageUri: s3://models/chat\n  resources: {limits: {nvidia.com/gpu: 1}}\n"
     assert [deployment.name for deployment in recognise(service)] == ["service"]
+
+
+def test_values_that_are_laid_over_those_of_modelservice_take_no_defaults() -> None:
+    pools = fixture("modelservice-overlay.yaml")
+    decode, prefill = pools["decode"], pools["prefill"]
+    assert (decode.model.value, decode.tensor.value, decode.gpus_per_node.value) == ("openai/gpt-oss-120b", 8, 8)
+    assert (decode.replicas_min.value, decode.role, prefill.role) == (2, Role.DECODE, Role.PREFILL)
+    assert written(decode.model) == "openai/gpt-oss-120b"
+    for fact in (prefill.replicas_min, prefill.gpus_per_node, prefill.tensor, prefill.model, prefill.nodes, decode.nodes):
+        assert not fact.is_known, fact.name
+
+
+def test_a_shell_of_a_chart_runs_the_script_among_the_arguments() -> None:
+    [pool] = fixture("chart-with-script.yaml").values()
+    assert (pool.model.value, pool.tensor.value, pool.replicas_min.value, pool.gpus_per_node.value) == ("Qwen/Qwen3-32B", 4, 3, 4)
+    assert written(pool.tensor) == "--tensor-parallel-size 4"
+
+
+def test_copies_beside_the_image_are_those_of_the_server_that_has_it() -> None:
+    text = "replicaCount: 2\nimage: {repository: ghcr.io/huggingface/text-generation-inference, tag: '3.0'}\n"
+    [deployment] = recognise(text + "llm: {modelId: org/model, maxTotalTokens: 8192}\nresources: {limits: {nvidia.com/gpu: 1}}\n")
+    [pool] = deployment.pools
+    assert (pool.model.value, pool.replicas_min.value, pool.gpus_per_node.value) == ("org/model", 2, 1)

@@ -177,3 +177,13 @@ spec:
 def test_the_downloader_says_which_model_is_served(source: str, target: str, served: str, model: str | None) -> None:
     [deployment] = recognise(SERVING % (source, target, served))
     assert deployment.pools[0].model.get(None) == model
+
+
+def test_a_role_that_runs_a_script_of_its_own_is_known_by_its_image() -> None:
+    pools = fixture("own-scripts.yaml")
+    assert list(pools) == ["prefill"], "a proxy asks for no accelerator"
+    pool = pools["prefill"]
+    assert (pool.engine.value, pool.nodes.value, pool.replicas_min.value) == ("vllm", 2, 2)
+    assert written(pool.engine) == "quay.io/ascend/vllm-ascend:v0.11.0"
+    assert not pool.tensor.is_known
+    assert "program of its own" in pool.tensor.reason

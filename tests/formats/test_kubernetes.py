@@ -442,3 +442,43 @@ def test_a_data_rank_that_takes_all_gpus_of_its_pod_is_a_node(degree: str, nodes
     script = f"vllm serve m/m {degree} --data-parallel-size 2 --data-parallel-rank ${{HOSTNAME##*-}} --data-parallel-address a"
     pool = over_pods(script, image="v")
     assert (pool.nodes.value, pool.replicas_min.value) == (nodes, 2 // nodes)
+
+
+@pytest.mark.parametrize(
+    ("image", "ports", "found"),
+    [
+        ("example.com/ai/llama3-vllm:8b", ", ports: [{containerPort: 8000}]", True),
+        ("<REGISTRY>.example.com/llama3-vllm:8b", ", ports: [{containerPort: 8000}]", True),
+        ("example.com/ai/llama3-vllm:8b", "", False),
+        ("example.com/ai/vllm-router:1", ", ports: [{containerPort: 8000}]", False),
+        ("example.com/vllm/notebook:1", ", ports: [{containerPort: 8888}]", False),
+    ],
+)
+def test_an_image_of_its_own_serves_where_it_opens_a_port(image: str, ports: str, found: bool) -> None:
+    gpus = f"{ports}, resources: {{limits: {{nvidia.com/gpu: 2}}}}"
+    deployments = recognise(workload(container=gpus).replace("vllm/vllm-openai:v0.19.1", image))
+    pools = [pool for deployment in deployments for pool in deployment.pools]
+    assert [(pool.engine.value, pool.gpus_per_node.value) for pool in pools] == ([("vllm", 2)] if found else [])
+    assert all(not pool.model.is_known and not pool.tensor.is_known for pool in pools)
+
+
+RANKS = """vllm serve m/m --port 8200 --data-parallel-size 4 --data-parallel-rank %s &
+      vllm serve m/m --port 8201 --data-parallel-size 4 --data-parallel-rank %s"""
+
+
+def test_ranks_that_are_processes_of_one_container_are_one_engine() -> None:
+    script = f', command: [sh, -c, "{RANKS % (0, 1)}"], resources: {{limits: {{nvidia.com/gpu: 2}}}}'
+    [deployment] = recognise(workload(container=script))
+    [pool] = deployment.pools
+    assert (pool.data.value, pool.data_local.value, pool.gpus_per_node.value, pool.nodes.value) == (4, 2, 2, 2)
+    place = pool.data_local.place
+    assert place is not None
+    assert place.document.source.text[place.span.start : place.span.end] == "--data-parallel-rank 0"
+
+
+@pytest.mark.parametrize(("rank", "pods", "replicas"), [("0", 1, 1), ("1", 1, None), ("0", 3, None), ("$(RANK)", 1, None)])
+def test_the_first_pod_of_a_group_whose_others_are_elsewhere_is_one_replica(rank: str, pods: int, replicas: int | None) -> None:
+    args = f", args: [--model, m/m, --tensor-parallel-size, '16', --nnodes, '2', --node-rank, '{rank}']"
+    [deployment] = recognise(workload("StatefulSet", spec=f", replicas: {pods}", container=args))
+    assert deployment.pools[0].nodes.value == 2
+    assert deployment.pools[0].replicas_min.get(None) == replicas

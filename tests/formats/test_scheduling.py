@@ -34,6 +34,8 @@ EITHER = "{key: nvidia.com/gpu.product, operator: In, values: [NVIDIA-H100-80GB-
         ("cloud.google.com/gke-accelerator: nvidia-tesla-a100", "A100-SXM4-40GB"),
         ("node.kubernetes.io/instance-type: p5.48xlarge", "H100-SXM5-80GB"),
         ("node.kubernetes.io/instance-type: ml.g5.4xlarge", "A10G"),
+        ("karpenter.k8s.aws/instance-family: g6e", "L40S"),
+        ("eks.amazonaws.com/instance-family: p5en", "H200-SXM-141GB"),
     ],
 )
 def test_labels_and_instance_types(selector: str, name: str) -> None:

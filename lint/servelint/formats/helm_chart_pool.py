@@ -13,22 +13,19 @@ from servelint.engines.command import Program
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
 from servelint.formats import containers, controller_words, devices, launches, own_programs, podspec, scheduling, value_words
 from servelint.formats.environment import environment
+from servelint.formats.helm_chart_commands import argument_items, arguments, command_of, script_of, states_program
 from servelint.formats.helm_chart_images import REMEDY, is_other_part
 from servelint.formats.helm_chart_keys import GPU_TYPES, NODES, REPLICAS, WORKLOADS, flag_of, kebab
 from servelint.formats.helm_chart_server import (
     NIM,
     REASON,
-    arguments,
     asking,
     asking_beside,
-    command_of,
     count_of,
     engine_names,
     inside,
     label_of,
     model,
-    script_of,
-    starts_engine,
 )
 from servelint.formats.launches import Launch
 from servelint.formats.node_terms import labelled, with_terms
@@ -66,7 +63,7 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
     programs = _programs(server, variables)
     gpus, resource = _gpus(server)
     least, most = _replicas(document, node)
-    for other in (node.get("deployment"), server.frame, *_workloads(node), *_workloads(server.frame)):
+    for other in (node.get("deployment"), server.frame, server.holder, *_workloads(node), *_workloads(server.frame)):
         if least.state is FactState.UNKNOWN and least.place is None and isinstance(other, MappingNode):
             least, most = _replicas(document, other)
     facts: dict[str, Fact[Any]] = {"replicas_min": least, "replicas_max": most}
@@ -86,8 +83,7 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
 
 def _with_model(server: Server, pool: Pool) -> Pool:
     """Templates may name the model where neither a key nor an argument does."""
-    command = command_of(server.node)
-    if model(server) is not None or script_of(server.node) is not None or (command and starts_engine(command)):
+    if model(server) is not None or script_of(server.node) is not None or states_program(server):
         return pool
     origin = pool.model.origin
     if origin is not None and origin.kind is OriginKind.FILE and origin.text != _TEMPLATES:
@@ -134,11 +130,9 @@ def _programs(server: Server, variables: Environment) -> tuple[Program, ...]:
     from servelint.engines import shell  # lazy: only recognised values are taken apart
 
     document, node = server.document, server.node
-    command = command_of(node)
-    items = [item for value in arguments(server) if isinstance(value, SequenceNode) for item in value.items]
     label = label_of(node)
-    if command and starts_engine(command):
-        return shell.programs(document, command, [item.resolved for item in items], variables, label)
+    if states_program(server):
+        return shell.programs(document, command_of(node), argument_items(server), variables, label)
     script = script_of(node)
     if script is not None:
         return shell.programs_of_text(document, script, variables)

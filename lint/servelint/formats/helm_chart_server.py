@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from servelint.formats import devices, launches
 from servelint.formats.bare_podspecs import named_container
+from servelint.formats.helm_chart_commands import STARTS, arguments, command_of, has_own_script, script_of, starts_engine
 from servelint.formats.helm_chart_images import NAMED, engine_of, engine_word, fact_of, image_of, is_other_part, is_usual
 from servelint.formats.helm_chart_keys import ARGUMENTS, ENGINE_KEYS, GPU_COUNTS, MODELS, SECTIONS, flag_of, kebab
 from servelint.records import NamedTuple
-from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
+from servelint.source.nodes import MappingNode, ScalarNode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
@@ -21,12 +22,6 @@ if TYPE_CHECKING:
 
 REASON = "the templates of the chart may set it"
 NIM = "nim"
-# What starts an engine, and which.
-_STARTS = {
-    "vllm serve": "vllm", "vllm.entrypoints": "vllm", "sglang": "sglang", "trtllm-serve": "trtllm",
-    "text-generation-launcher": "tgi",
-}  # fmt: skip
-_SCRIPTS = frozenset(("cli", "cmd", "command", "script", "run-command", "start-command", "launch-command", "entrypoint"))
 _ASKING = frozenset(("resources", "limits", "requests", "claims", *devices.COUNTED))
 _MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
 # What a server has, and is none itself.
@@ -99,7 +94,7 @@ def server(
     engine = engine_of(reference, surroundings.engines)
     needed, holder = int(bool(around) or not engine), None  # the image of a whole chart says enough
     if not engine and (script := script_of(node)) is not None:
-        engine = next((found for launcher, found in _STARTS.items() if launcher in script.text), "")
+        engine = next((found for launcher, found in STARTS.items() if launcher in script.text), "")
     if not engine and not reference:
         engine, needed = _named(name, node, around), 2
         if not engine:  # vllmArgs, also in notes on models: a server's where there are GPUs
@@ -147,16 +142,10 @@ def _is_evident(described: Server, evidence: set[str], engines: Sequence[Engine]
     beside an unusual name more than a model does."""
     if not described.reference or any(engine.owns_image(described.reference) for engine in engines):
         return True
-    if evidence <= {"accelerator"} and _own_script(described.node):
+    if evidence <= {"accelerator"} and has_own_script(described.node):
         return False
     usual = is_usual(described.reference) or kebab(described.name) in NAMED
     return usual or not evidence <= {"model"}
-
-
-def _own_script(node: MappingNode) -> bool:
-    """A text that a shell is to run, and that starts no engine."""
-    texts = (value.text for key, _, value in node.pairs() if kebab(key) in _SCRIPTS and isinstance(value, ScalarNode))
-    return any(text.strip() for text in texts) and script_of(node) is None
 
 
 def _named(name: str, node: MappingNode, around: tuple[MappingNode, ...]) -> str:
@@ -194,42 +183,6 @@ def _evidence(server: Server) -> set[str]:
     if any(flag_of(server.engine, key) for section in server.sections for key, _, _ in section.pairs()):
         found.add("settings")
     return found
-
-
-def command_of(node: MappingNode) -> list[Node]:
-    for path in (("command",), ("image", "command"), ("extraCmd", "command"), ("customCommand",)):
-        found = node.elements_at(*path)
-        if found:
-            return found
-    return []
-
-
-def script_of(node: MappingNode) -> ScalarNode | None:
-    """A text that a shell is to run and that starts an engine."""
-    for key, _, value in node.pairs():
-        if kebab(key) in _SCRIPTS and isinstance(value, ScalarNode) and any(word in value.text for word in _STARTS):
-            return value
-    return None
-
-
-def starts_engine(command: Sequence[Node]) -> bool:
-    """A command of more than a shell's or an interpreter's name."""
-    text = " ".join(item.text for item in command if isinstance(item, ScalarNode))
-    return any(word in text for word in _STARTS)
-
-
-def arguments(server: Server) -> Iterator[Node]:
-    """The lists, texts and mappings of arguments, in order."""
-    nested = [child for key, _, child in server.node.pairs() if isinstance(child, MappingNode) and child.get("image") is None]
-    for section in (*server.sections, *(child for child in nested if child not in server.sections)):
-        for key, _, value in section.pairs():
-            if kebab(key) not in ARGUMENTS:
-                continue
-            text = value.text.strip() if isinstance(value, ScalarNode) and not value.is_null else ""
-            items = value.items if isinstance(value, SequenceNode) else ()
-            entries = value.entries if isinstance(value, MappingNode) else ()
-            if text.startswith("-") or items or entries:
-                yield value
 
 
 def model(server: Server) -> ScalarNode | None:

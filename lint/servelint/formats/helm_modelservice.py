@@ -49,6 +49,8 @@ _RESOURCES = {
     "rebellions-atom": "rebellions.ai/ATOM", "cpu": "",
 }  # fmt: skip
 _MOUNT = "/model-cache"
+_LAID_OVER = "these values are laid over others, which may state it"
+_BUILT = "lint the rendered chart: helm template … | servelint check -"
 _DEGREES = (("tensor", "--tensor-parallel-size"), ("data", "--data-parallel-size"), ("local", "--data-parallel-size-local"))
 
 
@@ -62,11 +64,14 @@ class _Degrees(NamedTuple):
 
 
 class _Phase(NamedTuple):
+    """``partial``: of values that are laid over others, which may state what these do not."""
+
     document: Document
     values: Node
     name: str
     section: MappingNode
     degrees: _Degrees
+    partial: bool
 
 
 def deployment(document: Document, values: Node, surroundings: Surroundings) -> Iterator[Deployment]:
@@ -77,7 +82,8 @@ def deployment(document: Document, values: Node, surroundings: Surroundings) -> 
         section = values.get(name)
         if not isinstance(section, MappingNode) or value_words.is_false(section, "create"):
             continue
-        phase = _Phase(document, values, name, section, _degrees(document, section.get("parallelism")))
+        partial = values.get("modelArtifacts") is None
+        phase = _Phase(document, values, name, section, _degrees(document, section.get("parallelism"), partial=partial), partial)
         pools += _pools(phase, surroundings)
     if not pools:
         return
@@ -95,6 +101,7 @@ def _pools(phase: _Phase, surroundings: Surroundings) -> list[Pool]:
     accelerator = _accelerator(phase)
     replicas = _replicas(phase)
     multinode = value_words.is_true(phase.values, "multinode")
+    unsaid = phase.partial and phase.values.get("multinode") is None
     found: list[Pool] = []
     for container in section.elements_at("containers"):
         label = container.get("name") or launches.label_of(container)
@@ -105,13 +112,13 @@ def _pools(phase: _Phase, surroundings: Surroundings) -> list[Pool]:
         facts: dict[str, Fact[Any]] = {"replicas_min": replicas, "replicas_max": replicas._replace(name="replicas.max")}
         if accelerator is not None:
             facts["accelerator"] = accelerator
-        nodes = phase.degrees.workers if multinode else one
+        nodes = phase.degrees.workers if multinode else Fact.unknown("nodes", _LAID_OVER, _BUILT) if unsaid else one
         launch = Launch(
             document, phase.name, container, label, containers.image(document, container), container.text_at("image") or "",
             programs, variables, gpus, resource, nodes, facts,
         )  # fmt: skip
         for pool in launches.pools(launch, surroundings.engines):
-            stated = pool._replace(nodes=nodes) if multinode else pool
+            stated = pool._replace(nodes=nodes) if multinode or unsaid else pool
             found.append(stated._replace(name=phase.name if not found else f"{phase.name}-{len(found) + 1}"))
     return found
 
@@ -134,6 +141,9 @@ def _programs(phase: _Phase, container: Node, variables: Mapping[str, Fact[str]]
         if not fact.is_known or fact.value > 1:
             made += _degree(phase, field, flag, fact, anchor)
     made += controller_words.of_items(document, container.elements_at("args"), variables)
+    if phase.partial:
+        unseen = controller_words.unseen(anchor, "the values that these are laid over")
+        made += [unseen, unseen]
     return (Program(tuple(made), False, document, container.get("image") or anchor, not serves),)
 
 
@@ -179,7 +189,7 @@ def _rendered(text: str, name: str) -> str:
     return text
 
 
-def _degrees(document: Document, holder: Node | None) -> _Degrees:
+def _degrees(document: Document, holder: Node | None, *, partial: bool) -> _Degrees:
     def stated(key: str, name: str) -> Fact[int] | None:
         node = holder.get(key) if holder is not None else None
         return launches.whole(document, node, name, f"parallelism.{key}", least=1)
@@ -188,6 +198,8 @@ def _degrees(document: Document, holder: Node | None) -> _Degrees:
         return Fact.known(name, value, Origin(OriginKind.DERIVED, text))
 
     def one(name: str, key: str) -> Fact[int]:
+        if partial:
+            return Fact.unknown(name, _LAID_OVER, _BUILT)
         writer = EntryWriter(document, holder, key) if isinstance(holder, MappingNode) else None
         return Fact.known(name, 1, Origin(OriginKind.DEFAULT, f"default of {_CHART} for {key}"), writer)
 
@@ -232,6 +244,8 @@ def _replicas(phase: _Phase) -> Fact[int]:
     stated = launches.whole(phase.document, phase.section.get("replicas"), "replicas.min", f"{phase.name}.replicas")
     if stated is not None:
         return stated
+    if phase.partial:
+        return Fact.unknown("replicas.min", _LAID_OVER, _BUILT)
     default = 1 if phase.name == "decode" else 0
     origin = Origin(OriginKind.DEFAULT, f"default of {_CHART} for {phase.name}.replicas")
     return Fact.known("replicas.min", default, origin, EntryWriter(phase.document, phase.section, "replicas"))

@@ -44,7 +44,7 @@ def _values(document: Document, root: MappingNode, surroundings: Surroundings) -
 
             known = True
             yield from deployments(document, chart, surroundings)
-        elif chart.get("modelArtifacts") is not None and (chart.get("decode") or chart.get("prefill")) is not None:
+        elif _is_modelservice(chart):
             from servelint.formats.helm_modelservice import deployment
 
             known = True
@@ -53,6 +53,15 @@ def _values(document: Document, root: MappingNode, surroundings: Surroundings) -
         from servelint.formats.helm_charts import deployments as others
 
         yield from others(document, root, surroundings)
+
+
+def _is_modelservice(chart: Node) -> bool:
+    """Its phases beside the model; or phases whose containers say how the chart makes their command, in values that are laid
+    over others."""
+    phases = [phase for name in ("decode", "prefill") if isinstance(phase := chart.get(name), MappingNode)]
+    if chart.get("modelArtifacts") is not None:
+        return bool(phases)
+    return any(c.get("modelCommand") is not None for phase in phases for c in phase.elements_at("containers"))
 
 
 def _charts(root: MappingNode) -> Iterator[Node]:

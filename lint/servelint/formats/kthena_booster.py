@@ -132,7 +132,7 @@ def _pods(document: Document, worker: Node) -> Fact[int]:
 def _replicas(backend: _Backend, worker: Node) -> tuple[Fact[int], Fact[int]]:
     document = backend.document
     inner = custom_resources.number(
-        document, worker, "replicas", "replicas.min", default=None, of="nobody, so that no pod is made,"
+        document, worker, "replicas", "replicas.min", default=None, of="the worker states none, and kthena makes no pod then"
     )
     if backend.node.get("replicas") is None and backend.node.get("minReplicas") is not None:  # kthena 0.1
         least = custom_resources.number(document, backend.node, "minReplicas", "replicas.min", default=1, of=_WHO)

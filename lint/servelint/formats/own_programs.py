@@ -1,8 +1,8 @@
 """Containers that run a program of their own on an engine's image, or an image of their own that is named for an engine, and ask
 for accelerators.
 
-The engine is known by the image, and a variable may name the model of an image of its own; what the program makes of the rest
-is not known: every fact of the engine's options is unknown.
+The engine is known by the image, and a variable may name the model of an image of its own, which also opens a port where it
+starts by itself; what the program makes of the rest is not known: every fact of the engine's options is unknown.
 """
 
 from __future__ import annotations
@@ -57,17 +57,19 @@ def pools(pod: Pod, engines: Sequence[Engine]) -> list[Pool]:
 def _pool(pod: Pod, node: Node, engines: Sequence[Engine]) -> Pool | None:
     document = pod.document
     asked = devices.devices(node)
-    image = containers.image(document, node, partial=pod.partial)
+    reference = node.text_at("image") or ""
     starts_itself = node.get("command") is None and node.get("args") is None
-    if not asked.resource or not image.is_known or not (starts_itself or _runs_a_program(node)):
+    if not asked.resource or not reference or not (starts_itself or _runs_a_program(node)):
         return None
-    engine = engine_of(image.value, engines)
+    engine = engine_of(reference, engines)
     if engine is None:
         return None
     variables = environment(document, node)
     named = model_variable(variables) if starts_itself else ""
-    if starts_itself and not (named and engine.name in containers.words_of(image.value) and not engine.owns_image(image.value)):
-        return None  # nothing but a variable for the model says that it serves
+    own = engine.name in containers.words_of(reference.rpartition("/")[2]) and not engine.owns_image(reference)
+    if starts_itself and not (own and (named or node.elements_at("ports"))):
+        return None  # nothing says that it serves: no port, and no variable for the model
+    image = containers.image(document, node, partial=pod.partial)
     label = node.get("name") or node
     name = node.text_at("name") or engine.name
     place = Place.of(document, label)

@@ -173,7 +173,8 @@ def sized(pods: Fact[int], pool: Pool, *, ordered: bool, most: Fact[int] | None 
         reason = f"how many pods make one replica is not known: {nodes.reason}"
         counts = [Fact.unknown(fact.name, reason, nodes.remedy) for fact in counts]
     elif nodes.value > 1:
-        counts = [_groups(fact, nodes.value, ordered=ordered) for fact in counts]
+        first = _is_first(pool)
+        counts = [_groups(fact, nodes.value, ordered=ordered, first=first) for fact in counts]
     return pool._replace(nodes=nodes, replicas_min=counts[0], replicas_max=counts[1])
 
 
@@ -208,13 +209,25 @@ def _has_one_rank(pool: Pool) -> bool:
     return degrees[0] * degrees[1] == gpus.value
 
 
-def _groups(pods: Fact[int], nodes: int, *, ordered: bool) -> Fact[int]:
-    """Replicas where ``nodes`` pods form one of them: only pods with an index can be told apart by the command line."""
+def _is_first(pool: Pool) -> bool:
+    """The command line says that its pod is the first of its group."""
+    command = pool.containers[0].command
+    ranks = [command.last(flag) for flag in ("--node-rank", "--data-parallel-start-rank")] if command is not None else []
+    return any(rank is not None and rank.value == "0" for rank in ranks)
+
+
+def _groups(pods: Fact[int], nodes: int, *, ordered: bool, first: bool) -> Fact[int]:
+    """Replicas where ``nodes`` pods form one of them: only pods with an index can be told apart by the command line.
+
+    ``first``: each of ``pods`` is the first of its group, whose others are in other objects.
+    """
     if not pods.is_known:
         return pods
     count = pods.value
     if ordered and count and count % nodes == 0:
         return Fact.known(pods.name, count // nodes, Origin(OriginKind.DERIVED, f"{count} pods in groups of {nodes}"))
+    if first and count == 1:
+        return Fact.known(pods.name, 1, Origin(OriginKind.DERIVED, f"the first of {nodes} pods; the others are in other objects"))
     reason = f"the engine's group has {nodes} pods and this object has {count}; the others are in another object"
     return Fact.unknown(pods.name, reason)
 

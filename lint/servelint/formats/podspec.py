@@ -29,19 +29,24 @@ if TYPE_CHECKING:
     Files = Callable[[str], Document | None]
     Started = Callable[[Node, Mapping[str, Fact[str]]], Sequence[Program] | None]
 
-_SERVING = frozenset(("Deployment", "StatefulSet", "ReplicaSet", "Pod", "LeaderWorkerSet"))
+_SERVING = frozenset((
+    "Deployment", "StatefulSet", "ReplicaSet", "Pod", "LeaderWorkerSet", "ModelServing", "StormService", "RoleBasedGroup",
+    "RoleBasedGroupSet",
+))  # fmt: skip
 PATCHED = "this file is a patch or base that another file completes"
 _BUILT = "lint the built manifest, as kustomize build prints it"
 
 
 class Process(NamedTuple):
-    """One engine process of a container. ``alternatives``: other ways in which the script may start it, by a condition."""
+    """One engine process of a container. ``alternatives``: other ways in which the script may start it, by a condition.
+    ``ranks``: data-parallel ranks of one engine that the container starts as processes of their own, this the first; else 1."""
 
     engine: Engine
     command: Command
     programs: tuple[Program, ...]
     shared: bool  # the container starts several engines
     alternatives: tuple[Command, ...] = ()
+    ranks: int = 1
 
     @property
     def described(self) -> bool:
@@ -53,6 +58,10 @@ class Process(NamedTuple):
         facts = self.engine.facts(self.command, variables)
         for other in self.alternatives:
             facts = _agreed(facts, self.engine.facts(other, variables))
+        rank = self.command.last(_RANK) if self.ranks > 1 else None
+        if rank is not None:
+            origin = Origin(OriginKind.FILE, f"{self.ranks} processes with {_RANK}", self.command.place_of(rank))
+            facts["data_local"] = Fact.known("parallelism.data_local", self.ranks, origin)
         return facts
 
 
@@ -166,9 +175,12 @@ def processes_of(
     for index, (engine, command) in enumerate(found):
         several.setdefault((engine.name, *(_service(command) or (str(index),))), []).append((engine, command))
     return [
-        Process(ways[0][0], ways[0][1], tuple(programs), len(several) > 1, tuple(command for _, command in ways[1:]))
-        for ways in several.values()
-    ]
+        Process(
+            ways[0][0], ways[0][1], tuple(programs), len(several) > 1, tuple(command for _, command in ways[1:]),
+            len(ways) if _RANK in service else 1,
+        )
+        for service, ways in several.items()
+    ]  # fmt: skip
 
 
 def _configured(engine: Engine, command: Command, files: Files) -> Command:
@@ -177,6 +189,7 @@ def _configured(engine: Engine, command: Command, files: Files) -> Command:
     return command if command.complete or merge is None else merge(command, files)
 
 
+_RANK = "--data-parallel-rank"
 _MODELS = frozenset(("", "--model", "--model-path", "--model-id"))  # "": a positional
 
 
@@ -186,6 +199,8 @@ def _service(command: Command) -> tuple[str, ...]:
         return ()  # its workers are asked through a message bus
     port = command.last("--port")
     models = [argument.value or "" for argument in command.arguments if argument.name in _MODELS]
+    if command.last(_RANK) is not None:
+        return (_RANK, *sorted(models))  # each rank of one engine may be a process with a port of its own
     return ((port.value or "") if port is not None else "default", *sorted(models))
 
 

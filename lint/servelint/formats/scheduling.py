@@ -95,13 +95,14 @@ def _allowed(demand: _Demand) -> _Allowed | None:
     """What ``demand`` allows; None where it says nothing about the accelerator."""
     strict = demand.key in _PRODUCT_LABELS
     instance = demand.key in _INSTANCE_LABELS or demand.key.endswith("/instance-type")
-    if not strict and not instance and not any(word in demand.key.lower() for word in _LOOSE_WORDS):
+    family = demand.key.endswith("/instance-family")  # of Karpenter and of EKS: g6e, p5
+    if not (strict or instance or family or any(word in demand.key.lower() for word in _LOOSE_WORDS)):
         return None
     found: dict[str, Accelerator] = {}
     unknown = ""
     text = f"{demand.key}: " + ", ".join(value.text for value in demand.values)
     for value in demand.values:
-        matches = _of_instance(value.text) if instance else _of_label(value.text)
+        matches = _of_family(value.text) if family else _of_instance(value.text) if instance else _of_label(value.text)
         unknown = unknown or ("" if matches else f"{demand.key}: {value.text}")
         found.update((match.name, match) for match in matches)
     if not found and not strict and not instance:
@@ -123,6 +124,15 @@ def _of_instance(text: str) -> Sequence[Accelerator]:
     instance = instances.find(text) or instances.find(text.removeprefix("ml."))
     found = accelerators.find(instance.accelerator) if instance is not None and instance.accelerator else None
     return () if found is None else (found,)
+
+
+def _of_family(text: str) -> Sequence[Accelerator]:
+    """The accelerators of the instance types of a family, which are mostly one."""
+    from servelint.catalogue import accelerators, instances
+
+    types = (instances.find(name) for name in instances.names() if name.startswith(f"{text}."))
+    named = dict.fromkeys(each.accelerator for each in types if each is not None and each.accelerator)
+    return [found for name in named if (found := accelerators.find(name)) is not None]
 
 
 def _both(parts: Iterable[_Allowed | None]) -> _Allowed | None:
