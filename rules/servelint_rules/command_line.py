@@ -23,6 +23,7 @@ from servelint_rules.engine_options import (
     scanned,
     shortened,
 )
+from servelint_rules.figures import count
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -156,20 +157,23 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Items such as `--dtype auto` in a `command` or `args` list that no shell splits.
+    Items such as `--dtype auto` in a `command` or `args` list that no shell splits; and options in a folded block (`>`) whose
+    lines end in backslashes.
 
     ## Why it matters
 
     Kubernetes passes each item as one argument. The engine receives an option whose name is `--dtype auto`, blank
-    included, and stops with "unrecognized arguments".
+    included, and stops with "unrecognized arguments". YAML joins the lines of a folded block with blanks, so that a backslash
+    at the end of one stands before a blank, which the shell then takes for a part of the next word.
 
     ## How to fix
 
-    Write `--dtype=auto`, or two items. The fix writes the first.
+    Write `--dtype=auto`, or two items. The fix writes the first. For a script take a literal block (`|`), or leave the
+    backslashes out.
 
     ## Certainty
 
-    Proven: no shell stands between the list and the engine.
+    Proven: no shell stands between the list and the engine, or it is told to keep the blank.
 
     ## References
 
@@ -184,7 +188,12 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
     for argument in command.arguments:
         if argument.form is Form.JAMMED:
             jammed.setdefault(id(argument.words[0]), []).append(argument)
+    escaped = [group for group in jammed.values() if not group[0].words[0].whole and group[0].words[0].text[:1] == " "]
+    if escaped:
+        yield _escaped(command, escaped)
     for group in jammed.values():
+        if group in escaped:
+            continue
         word = group[0].words[0]
         meant = _meant(group, version)
         yield Verdict(
@@ -201,6 +210,19 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
             severity=Severity.ERROR,
             key=group[0].written or group[0].value or "",
         )
+
+
+def _escaped(command: Command, groups: list[list[Argument]]) -> Verdict:
+    """Options behind blanks that the shell is told to keep."""
+    more = f", and {count(len(groups) - 1, 'more argument')} so" if len(groups) > 1 else ""
+    return Verdict(
+        command.place_of(groups[0][0]),
+        f"a backslash before a blank makes it part of the argument: “ {shortened(groups[0][0].words[0].text)}”{more}",
+        arithmetic=(refusal(command),),
+        proposals=(Proposal("a literal block (|) in place of the folded one (>), or no backslashes", False, None),),
+        severity=Severity.ERROR,
+        key="escaped blanks",
+    )
 
 
 def _meant(group: list[Argument], version: Version | None) -> str:

@@ -121,6 +121,14 @@ def test_a_flag_and_its_value_in_one_word(text: str, expected: list[tuple[str, s
     assert all(a.words == found[0].words for a in found)
 
 
+def test_a_flag_behind_an_escaped_blank_takes_the_next_word() -> None:
+    found = arguments(" --max-num-seqs", "40", " --enforce-eager", " --dtype", "auto")
+    assert [(a.name, a.value, len(a.words)) for a in found] == [
+        ("--max-num-seqs", "40", 2), ("--enforce-eager", None, 1), ("--dtype", "auto", 2),
+    ]  # fmt: skip
+    assert {a.form for a in found} == {Form.JAMMED}
+
+
 @pytest.mark.parametrize("text", ["--chat-template={{ a }} --x", '--hf-overrides={"a": 1}', "--max-model-len=4096 "])
 def test_blanks_behind_the_equals_sign_belong_to_the_value(text: str) -> None:
     assert one(text)[3] is Form.JOINED

@@ -450,3 +450,20 @@ def test_copies_beside_the_image_are_those_of_the_server_that_has_it() -> None:
     [deployment] = recognise(text + "llm: {modelId: org/model, maxTotalTokens: 8192}\nresources: {limits: {nvidia.com/gpu: 1}}\n")
     [pool] = deployment.pools
     assert (pool.model.value, pool.replicas_min.value, pool.gpus_per_node.value) == ("org/model", 2, 1)
+
+
+def test_a_nim_whose_pods_are_described_beside_its_image() -> None:
+    text = """
+inference:
+  modelServer:
+    image: {repository: nvcr.io/nim/meta/llama3-8b-instruct, tag: 1.0.3}
+    deployment:
+      replicas: 2
+      instanceType: g6e.2xlarge
+      resources: {gpu: {limits: {nvidia.com/gpu: "1"}}}
+"""
+    [deployment] = recognise(text)
+    [pool] = deployment.pools
+    assert (pool.engine.value, pool.model.value, pool.replicas_min.value) == ("nim", "meta/llama3-8b-instruct", 2)
+    assert (pool.gpus_per_node.value, pool.gpu_resource, pool.accelerator.value.name) == (1, "nvidia.com/gpu", "L40S")
+    assert recognise(text.replace("meta/llama3-8b-instruct", "stabilityai/stable-diffusion-3.5-large")) == []

@@ -135,17 +135,19 @@ class _Parser:
                 groups.append([token])
             else:
                 groups[-1].append(token)
-        for head, *rest in groups:
+        for number, (head, *rest) in enumerate(groups, 1):
             if not _is_option(head):
                 self.arguments.append(Argument("", "", head, Form.JAMMED, (word,)))
                 self._positionals += 1
                 continue
             flag, name, key, attached, abbreviated = self._resolve(head)
-            value = " ".join(([attached] if attached is not None else []) + rest) or None
+            # " --flag" alone: its value was meant to be the next word.
+            taken = self._values(flag, key) if attached is None and not rest and number == len(groups) else ()
+            value = " ".join([*([attached] if attached is not None else []), *rest, *(other.text for other in taken)]) or None
             if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
             written = head.partition("=")[0]
-            self.arguments.append(Argument(name, written, value, Form.JAMMED, (word,), flag, key, abbreviated))
+            self.arguments.append(Argument(name, written, value, Form.JAMMED, (word, *taken), flag, key, abbreviated))
 
     # -- options
 

@@ -62,10 +62,7 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
     variables = _environment(document, node)
     programs = _programs(server, variables)
     gpus, resource = _gpus(server)
-    least, most = _replicas(document, node)
-    for other in (node.get("deployment"), server.frame, server.holder, *_workloads(node), *_workloads(server.frame)):
-        if least.state is FactState.UNKNOWN and least.place is None and isinstance(other, MappingNode):
-            least, most = _replicas(document, other)
+    least, most = _copies(server)
     facts: dict[str, Fact[Any]] = {"replicas_min": least, "replicas_max": most}
     accelerator = _accelerator(server)
     if accelerator is not None:
@@ -79,6 +76,16 @@ def _pools(server: Server, surroundings: Surroundings) -> list[Pool]:
     if found:
         podspec.report_invalid(surroundings, title, least)
     return [_over_hosts(_with_model(server, without_defaults(pool, REASON, REMEDY))) for pool in found[:1]]
+
+
+def _copies(server: Server) -> tuple[Fact[int], Fact[int]]:
+    """The least and the most replicas, as the server or what stands around it states them."""
+    node = server.node
+    least, most = _replicas(server.document, node)
+    for other in (node.get("deployment"), server.frame, server.holder, *_workloads(node), *_workloads(server.frame)):
+        if least.state is FactState.UNKNOWN and least.place is None and isinstance(other, MappingNode):
+            least, most = _replicas(server.document, other)
+    return least, most
 
 
 def _with_model(server: Server, pool: Pool) -> Pool:
@@ -121,8 +128,14 @@ def _nim(server: Server, surroundings: Surroundings) -> list[Pool]:
     """A NIM's values have the shape of a NIMService: image, resources, env."""
     from servelint.formats.nim_objects import values_pool  # lazy: few charts have a NIM
 
-    least, most = _replicas(server.document, server.node)
+    least, most = _copies(server)
     pool = values_pool(server.document, server.node, surroundings)
+    if not devices.devices(server.node).resource:  # not beside the image, where a NIMService has them
+        gpus, resource = _gpus(server)
+        pool = pool._replace(gpus_per_node=gpus, gpu_resource=resource) if resource else pool
+    accelerator = _accelerator(server) if pool.accelerator.state is FactState.UNKNOWN else None
+    if accelerator is not None:
+        pool = pool._replace(accelerator=accelerator)
     return [pool._replace(name=server.name or pool.name, replicas_min=least, replicas_max=most)]
 
 

@@ -28,20 +28,9 @@ _MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
 _PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity", "image", "env"))
 # NIMs that generate no text.
 _OTHER_NIMS = (
-    "embed",
-    "rerank",
-    "retriever",
-    "ocr",
-    "yolox",
-    "parse",
-    "asr",
-    "tts",
-    "riva",
-    "elements",
-    "structure",
-    "detection",
-    "guard",
-)
+    "embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "structure", "detection", 
+    "guard", "diffusion", "flux", "whisper",
+)  # fmt: skip
 
 
 class Server(NamedTuple):
@@ -134,7 +123,7 @@ def _outer_sections(around: tuple[MappingNode, ...]) -> tuple[MappingNode, ...]:
 def _is_llm_nim(node: MappingNode, reference: str) -> bool:
     if any(word in reference.rpartition("/")[2].lower() for word in _OTHER_NIMS):
         return False
-    return bool(devices.devices(node).resource or node.elements_at("env") or node.get("model") is not None)
+    return bool(devices.devices(asking(node)).resource or node.elements_at("env") or node.get("model") is not None)
 
 
 def _is_evident(described: Server, evidence: set[str], engines: Sequence[Engine]) -> bool:
