@@ -50,6 +50,8 @@ def test_the_place_is_the_limit() -> None:
         ("{limits: {huawei.com/Ascend910: 8}}", "huawei.com/Ascend910", "Ascend"),
         ("{limits: {gpu.intel.com/xe: 1}}", "gpu.intel.com/xe", "Intel"),
         ("{limits: {nvidia.com/mig-1g.10gb: 1}}", "nvidia.com/mig-1g.10gb", "MIG"),
+        ("{limits: {huawei.com/Ascend910B4: 1, huawei.com/Ascend910B4-memory: 16384}}", "huawei.com/Ascend910B4", "one or two"),
+        ("{limits: {aliyun.com/gpu-mem: 20}}", "aliyun.com/gpu-mem", "a share"),
         ("{claims: [{name: gpus}]}", devices.DYNAMIC, "claimed"),
         ("{limits: {nvidia.com/gpu: 1, amd.com/gpu: 1}}", "nvidia.com/gpu", "several kinds"),
         ("{limits: {nvidia.com/gpu: 500m}}", "nvidia.com/gpu", "'500m'"),

@@ -53,6 +53,7 @@ _UNEVEN = (
 )
 # Parts of a GPU that are asked for beside the GPU itself.
 _SHARES = ("nvidia.com/gpumem", "nvidia.com/gpumem-percentage", "nvidia.com/gpucores")
+_PARTS = ("mem", "memory", "cores")  # ends of their names: huawei.com/Ascend910B4-memory
 _MODIFIERS = (*_SHARES, "gpu.intel.com/millicores", "gpu.intel.com/memory.max", "gpu.intel.com/tiles")
 
 
@@ -104,6 +105,10 @@ def devices(container: Node) -> Devices:
             if is_accelerator(key) and isinstance(value, ScalarNode) and not value.is_null:
                 written.setdefault(key, {})[side] = value
             shared = shared or key in _SHARES
+    parts = [key for key in written if key.lower().endswith(_PARTS)] if len(written) > 1 else []
+    if len(parts) < len(written):
+        shared = shared or bool(parts)
+        written = {key: sides for key, sides in written.items() if key not in parts}
     if not written:
         claimed = bool(resources.elements_at("claims"))
         return Devices(DYNAMIC if claimed else "", shared=shared)
