@@ -189,6 +189,15 @@ def test_an_autoscaler_of_another_file_says_how_many_replicas() -> None:
     assert found.replicas_max.place.document.source.path == "a/scaler.yaml"
 
 
+def test_an_autoscaler_in_a_list_says_so_as_well() -> None:
+    objects = (deployment("other"), deployment(), SCALER.replace("MOST", "6"))
+    items = "".join("- " + each.replace("\n", "\n  ").rstrip() + "\n" for each in objects)
+    report = lint({"a/list.yaml": "apiVersion: v1\nkind: List\nitems:\n" + items})
+    found = {d.name: d.pools[0] for d in report.deployments}
+    assert (found["llm"].replicas_min.value, found["llm"].replicas_max.value) == (2, 6)
+    assert found["other"].replicas_max.value == 1
+
+
 def test_an_autoscaler_of_a_nearer_directory_wins() -> None:
     files = {
         "a/llm.yaml": deployment(),

@@ -109,6 +109,10 @@ def test_the_runtime_may_be_transformers() -> None:
     assert only(text).engine.value == "transformers"
     old = only(workspace("{preset: {name: falcon-7b}}", version="v1alpha1"))
     assert old.engine.values == ("vllm", "transformers")
+    listed = "apiVersion: v1\nkind: List\nitems:\n- " + workspace("{preset: {name: falcon-7b}}", version="v1alpha1").replace(
+        "\n", "\n  "
+    )
+    assert only(listed.rstrip() + "\n").engine.values == old.engine.values
 
 
 def test_a_config_map_that_is_not_at_hand() -> None:

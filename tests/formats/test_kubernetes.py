@@ -99,6 +99,18 @@ def test_json_and_lists() -> None:
     assert recognise(text)[1].pools[0].gpus_per_node.value == 2
 
 
+def test_an_object_of_a_list_is_read_as_it_is_alone() -> None:
+    transfer = '{"kv_connector":"NixlConnector","kv_role":"kv_both"}'
+    alone = workload(container=f", args: [--model, m/m, --kv-transfer-config, '{transfer}']").replace(
+        "{name: x}", "{name: x-decode}"
+    )
+    listed = "apiVersion: v1\nkind: List\nitems:\n- " + alone.replace("\n", "\n  ").rstrip() + "\n"
+    assert [p.role for text in (alone, listed) for d in recognise(text) for p in d.pools] == [Role.DECODE, Role.DECODE]
+    template = "apiVersion: template.openshift.io/v1\nkind: Template\nobjects:\n- " + alone.replace("\n", "\n  ").rstrip()
+    listed = "apiVersion: v1\nkind: List\nitems:\n- " + template.replace("\n", "\n  ") + "\n"
+    assert [d.name for d in recognise(listed)] == ["x-decode"]
+
+
 def test_needles_match_every_fixture_of_ours() -> None:
     for path in FIXTURES.glob("*.yaml"):
         assert "kubernetes" in formats_of(path.read_text(encoding="utf-8")), path.name

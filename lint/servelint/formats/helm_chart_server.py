@@ -28,7 +28,7 @@ _MODEL_KEYS = ("id", "name", "repo", "repo-id", "repository", "uri", "path")
 _PARTS = frozenset(("resources", "limits", "requests", "autoscaling", "affinity", "image", "env"))
 # NIMs that generate no text.
 _OTHER_NIMS = (
-    "embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "structure", "detection", 
+    "embed", "rerank", "retriever", "ocr", "yolox", "parse", "asr", "tts", "riva", "elements", "structure", "detection",
     "guard", "diffusion", "flux", "whisper",
 )  # fmt: skip
 

@@ -11,7 +11,7 @@ from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import ScalarNode
 
 if TYPE_CHECKING:
-    from servelint.deployment import Deployment, Pool
+    from servelint.deployment import Deployment, Pod, Pool
     from servelint.formats.base import Surroundings
     from servelint.formats.run_objects import KubernetesObject, RunObjects
 
@@ -37,16 +37,23 @@ def _scaled(deployment: Deployment, pool: Pool, run: RunObjects) -> Pool:
     """The pool with the least and most replicas of the one autoscaler whose target its object is."""
     pod = pool.containers[0].pod if pool.containers else None
     document = deployment.document
-    name = document.text_at("metadata", "name") or ""
-    if pod is None or not name or document.text_at("kind") != pod.owner:
-        return pool  # of an object that holds several pod templates, or of a List
-    scalers = run.scalers(document, pod.owner, name, document.text_at("metadata", "namespace") or "")
+    item = _holder(document, pod) if pod is not None else None
+    name = (item.text_at("metadata", "name") if item is not None else None) or ""
+    if pod is None or item is None or not name or item.text_at("kind") != pod.owner:
+        return pool  # of an object that holds several pod templates
+    scalers = run.scalers(document, pod.owner, name, item.text_at("metadata", "namespace") or "")
     if len(scalers) != 1 or not (pool.nodes.is_known and (pool.nodes.value == 1 or pod.owner == "LeaderWorkerSet")):
         return pool
     least, most = (_bound(scalers[0], *bound) for bound in _BOUNDS[scalers[0].kind])
     if least is None or most is None:
         return pool
     return pool._replace(replicas_min=least._replace(name="replicas.min"), replicas_max=most._replace(name="replicas.max"))
+
+
+def _holder(document: Document, pod: Pod) -> Node | None:
+    """The object that holds the pod's template: the document's, or the one of a List."""
+    items = objects.items(document, (pod.owner,))
+    return items[0] if len(items) == 1 else next((item for item in items if item.get("spec", "template") is pod.node), None)
 
 
 def _bound(scaler: KubernetesObject, key: str, default: int | None) -> Fact[int] | None:

@@ -39,7 +39,7 @@ class _Server(NamedTuple):
     """One pool of model servers.
 
     ``resource``: the mapping with ``instanceType``; ``inference``: the one with ``preset``, ``template`` and ``config``.
-    ``annotations``: of the object. ``label``: what a finding about it as a whole points at.
+    ``annotations`` and ``api`` (its apiVersion): of the object. ``label``: what a finding about it as a whole points at.
     """
 
     document: Document
@@ -50,6 +50,7 @@ class _Server(NamedTuple):
     config: str | None
     annotations: Node | None
     label: Node
+    api: str
 
 
 def deployments(document: Document, item: Node, surroundings: Surroundings) -> Iterator[Deployment]:
@@ -64,7 +65,8 @@ def deployments(document: Document, item: Node, surroundings: Surroundings) -> I
             return  # a workspace that tunes a model
         annotations = item.get("metadata", "annotations")
         server = _Server(
-            document, kind, "inference", holder.get("resource"), inference, inference.text_at("config"), annotations, title
+            document, kind, "inference", holder.get("resource"), inference, inference.text_at("config"), annotations, title,
+            item.text_at("apiVersion") or "",
         )  # fmt: skip
         low, high = _replicas(document, item, kind)
         pools = [pool.with_facts({"replicas_min": low, "replicas_max": high}) for pool in _pools(server, surroundings)]
@@ -84,7 +86,8 @@ def _roles(document: Document, item: Node, surroundings: Surroundings) -> list[P
         annotations = item.get("metadata", "annotations")
         label = role.get("type") or role
         config = role.text_at("runtimeConfig")
-        server = _Server(document, "MultiRoleInference", name, role, role, config, annotations, label)
+        api = item.text_at("apiVersion") or ""
+        server = _Server(document, "MultiRoleInference", name, role, role, config, annotations, label, api)
         low = launches.whole(document, role.get("replicas"), launches.REPLICAS, "replicas")
         low = low or Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DEFAULT, "default of KAITO for replicas"))
         facts: dict[str, Any] = {"replicas_min": low, "replicas_max": low._replace(name="replicas.max")}
@@ -157,8 +160,7 @@ def _engine(server: _Server, place: Place) -> Fact[str]:
         return Fact.known(
             "engine.name", runtime.text.strip().lower(), Origin(OriginKind.FILE, _RUNTIME, Place.of(server.document, runtime))
         )
-    root = server.document.root
-    if server.kind == "Workspace" and root is not None and (root.text_at("apiVersion") or "").endswith("/v1alpha1"):
+    if server.kind == "Workspace" and server.api.endswith("/v1alpha1"):
         text = "KAITO serves its presets with vLLM since 0.4, and served them with Transformers before"
         return Fact.either("engine.name", ("vllm", "transformers"), Origin(OriginKind.DERIVED, text, place))
     return Fact.known("engine.name", "vllm", Origin(OriginKind.DEFAULT, f"default of KAITO for {_RUNTIME}", place))

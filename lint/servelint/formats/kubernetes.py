@@ -72,12 +72,13 @@ class Kubernetes:
         if template is None:
             return None
         partial = is_partial(document, item, kind)
-        pools = podspec.engine_pools(document, template, surroundings, owner=kind_name, partial=partial)
+        called = item.text_at("metadata", "name") or ""
+        pools = podspec.engine_pools(document, template, surroundings, owner=kind_name, partial=partial, name=called)
         if not pools:
             return None
         pods, most = _pods(document, item, kind, partial)
         pools = [pod_groups.sized(pods, pool, ordered=kind.ordered, most=most) for pool in pools]
-        name = item.text_at("metadata", "name") or item.text_at("metadata", "generateName") or kind_name.lower()
+        name = called or item.text_at("metadata", "generateName") or kind_name.lower()
         podspec.report_invalid(surroundings, name, pods)
         notes = (podspec.PATCHED,) if partial else ()
         return Deployment(name, self.name, document, tuple(pools), notes=notes)

@@ -23,12 +23,17 @@ def items(document: Document, kinds: Collection[str]) -> list[Node]:
         return []
     kind = root.text_at("kind") or ""
     if kind == "List" or (kind.endswith("List") and kind.removesuffix("List") in kinds):
-        return root.elements_at("items")
-    if kind == "Template" and root.get("objects") is not None:
+        return [each for item in root.elements_at("items") for each in _in_template(item)]
+    return _in_template(root)
+
+
+def _in_template(item: Node) -> list[Node]:
+    """The objects of an OpenShift Template; of anything else, itself."""
+    if item.text_at("kind") == "Template" and item.get("objects") is not None:
         from servelint.formats import openshift_templates  # lazy: few documents are templates
 
-        return openshift_templates.objects(root)
-    return [root]
+        return openshift_templates.objects(item)
+    return [item]
 
 
 def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, Node]]:

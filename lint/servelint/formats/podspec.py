@@ -74,12 +74,14 @@ def engine_pools(
     partial: bool = False,
     given: Mapping[str, Fact[str]] | None = None,
     started: Started | None = None,
+    name: str = "",
 ) -> list[Pool]:
     """A pool for every engine process in the containers of ``template``; init containers run none.
 
     ``owner``: kind of the object that holds the template. ``given``: variables its controller injects. ``started``: the
-    programs that its controller starts in a container, None where the container says so itself. Facts that depend on the
-    number of pods (nodes, replicas) are left as the engine states them.
+    programs that its controller starts in a container, None where the container says so itself. ``name``: of the object, where
+    the document is a List of several. Facts that depend on the number of pods (nodes, replicas) are left as the engine
+    states them.
     """
     pod = Pod(document, template, owner, partial)
     pools: list[Pool] = []
@@ -94,15 +96,15 @@ def engine_pools(
         else:
             found = processes_of(programs, container.text_at("image") or "", surroundings.engines, files)
         for process in found:
-            pool = _pool(pod, container, process, variables)
+            pool = _pool(pod, container, process, variables, name)
             if pool.model.state is FactState.UNKNOWN:
                 pool = _fetched(pool, process, surroundings)
             taken = {other.name for other in pools}
             number = 2
-            name = pool.name
-            while name in taken:
-                name, number = f"{pool.name}-{number}", number + 1
-            pools.append(pool if name == pool.name else pool._replace(name=name))
+            unique = pool.name
+            while unique in taken:
+                unique, number = f"{pool.name}-{number}", number + 1
+            pools.append(pool if unique == pool.name else pool._replace(name=unique))
     if not pools and started is None and owner in _SERVING:
         from servelint.formats import own_programs  # lazy: only for pods in which no engine was found
 
@@ -222,7 +224,7 @@ def _words(container: Node) -> str:
     return "\n".join(item.text for item in items if isinstance(item, ScalarNode)).lower()
 
 
-def _pool(pod: Pod, node: Node, process: Process, variables: Environment) -> Pool:
+def _pool(pod: Pod, node: Node, process: Process, variables: Environment, owner_name: str) -> Pool:
     document, engine, command = pod.document, process.engine, process.command
     image = containers.image(document, node, partial=pod.partial)
     name = node.text_at("name") or engine.name
@@ -244,7 +246,7 @@ def _pool(pod: Pod, node: Node, process: Process, variables: Environment) -> Poo
     pool = Pool(
         name=name,
         place=place,
-        role=roles.role_of(pod.node, document, command),
+        role=roles.role_of(pod.node, document, command, owner_name),
         containers=(container,),
         gpu_resource=asked.resource,
         engine=Fact.known("engine.name", command.engine, stated),
