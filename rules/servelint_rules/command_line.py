@@ -173,7 +173,8 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven: no shell stands between the list and the engine, or it is told to keep the blank.
+    Proven: no shell stands between the list and the engine, or it is told to keep the blank. A list in the values of a chart
+    whose templates are not known is not judged: they may join its items for a shell.
 
     ## References
 

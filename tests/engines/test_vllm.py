@@ -258,7 +258,7 @@ def test_a_fact_points_at_its_argument() -> None:
         ("[m/n, --max-model-len=1.5K]", "max_model_len", "decimals are not allowed"),
         ("[m/n, --max-model-len=lots]", "max_model_len", "'lots' is no whole number"),
         ("[/models/llama]", "model", "local path (/models/llama)"),
-        ("[--model, s3://bucket/llama]", "model", "local path"),
+        ("[--model, s3://bucket/llama]", "model", "come from s3://bucket/llama, which names no model"),
         ("[llama]", "model", "'llama' is no hub id"),
         ("[--port, '80']", "model", "names no model"),
         ("[--config, /etc/c.yaml]", "model", "may come from the file of --config"),

@@ -9,6 +9,7 @@ import pytest
 
 from format_reading import Reading, rewritten, written
 from servelint.deployment import Role
+from servelint.engines.command import Form
 from servelint.facts import FactState
 from servelint.formats.helm_values import HelmValues
 from servelint.source.reader import read_text
@@ -443,6 +444,20 @@ def test_a_shell_of_a_chart_runs_the_script_among_the_arguments() -> None:
     [pool] = fixture("chart-with-script.yaml").values()
     assert (pool.model.value, pool.tensor.value, pool.replicas_min.value, pool.gpus_per_node.value) == ("Qwen/Qwen3-32B", 4, 3, 4)
     assert written(pool.tensor) == "--tensor-parallel-size 4"
+
+
+def test_templates_may_join_the_items_of_a_list_for_a_shell() -> None:
+    text = """
+model: {name: Qwen/Qwen3-8B, args: [--enforce-eager, --tensor-parallel-size 2, "--max-model-len 8192 --dtype 'half'", '--x {a}']}
+image: {repository: vllm/vllm-openai, tag: v0.11.0}
+"""
+    [deployment] = recognise(text)
+    [pool] = deployment.pools
+    assert (pool.tensor.value, written(pool.tensor)) == (2, "--tensor-parallel-size 2")
+    assert (pool.max_model_len.value, written(pool.max_model_len)) == (8192, "--max-model-len 8192")
+    command = pool.containers[0].command
+    assert command is not None
+    assert {a.name: a.form for a in command.arguments if a.form is Form.JAMMED} == {"--x": Form.JAMMED}
 
 
 def test_copies_beside_the_image_are_those_of_the_server_that_has_it() -> None:

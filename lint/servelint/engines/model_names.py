@@ -27,6 +27,8 @@ def hub_id(text: str) -> str:
         return f"{cached.group(1)}/{cached.group(2)}"
     if _HUB_ID.fullmatch(name) is not None:
         return name
+    if "://" in name:
+        raise ValueError(f"the weights come from {name}, which names no model")
     if name.startswith(("/", "./", "../", "~")) or name.count("/") > 1:
         raise ValueError(f"the weights come from a local path ({name})")
     raise ValueError(f"{name!r} is no hub id (org/name)")

@@ -6,6 +6,7 @@ The templates may add arguments of their own, so nothing is a default of the eng
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Environment
@@ -49,6 +50,8 @@ _LAUNCHERS = {
 _MODEL_FLAGS = {"sglang": "--model-path", "tgi": "--model-id"}
 _TEMPLATES = "the templates of the chart"
 _HOST = 8  # GPUs of most hosts
+# "--flag value" and more of the like in one item, where a shell would find the same words in it.
+_SEVERAL = re.compile(r"""\s*--?[A-Za-z][\w.-]*(\s+('[^']*'|[^\s'"{}\[\]()$`;&|<>\\]+))+\s*""")
 _GROUPS = ("multiNode", "multinode", "leaderWorkerSet", "ray")
 
 
@@ -176,7 +179,7 @@ def _settings(server: Server, section: MappingNode) -> list[Word]:
 
 def _argument_words(document: Document, value: Node, variables: Environment) -> list[Word]:
     if isinstance(value, SequenceNode):
-        return controller_words.of_items(document, [item.resolved for item in value.items], variables)
+        return [word for item in value.items for word in _item_words(document, item.resolved, variables)]
     if isinstance(value, ScalarNode):
         return controller_words.of_text(document, value, variables)
     made: list[Word] = []
@@ -190,6 +193,13 @@ def _argument_words(document: Document, value: Node, variables: Environment) -> 
             if isinstance(node, ScalarNode) and not node.is_null and node.text.strip().lower() not in {"", "true"}:
                 made.append(value_words.value(node))
     return made
+
+
+def _item_words(document: Document, item: Node, variables: Environment) -> list[Word]:
+    """One item of a list: templates that join the items for a shell make several words of ``--flag value``."""
+    if isinstance(item, ScalarNode) and _SEVERAL.fullmatch(item.text):
+        return controller_words.of_text(document, item, variables)
+    return controller_words.of_items(document, [item], variables)
 
 
 def _model_words(server: Server) -> list[Word]:
