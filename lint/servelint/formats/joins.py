@@ -6,7 +6,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import devices
+from servelint.formats import devices, objects
 from servelint.formats.writers import ScalarWriter
 from servelint.source.nodes import ScalarNode
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from servelint.deployment import Deployment, Pod, Pool
     from servelint.formats.base import Surroundings
     from servelint.formats.run_objects import KubernetesObject, RunObjects
+    from servelint.source.nodes import Document, Node
 
 # Least and most replicas by kind of autoscaler, and what holds where they are not stated (None: must be stated).
 # Sources: autoscaling/v2 (minReplicas defaults to 1), KEDA's ScaledObject (0 and 100), AIBrix's PodAutoscaler (1).
