@@ -113,6 +113,7 @@ def test_a_tag_that_does_not(reference: str, reason: str, image: Callable[[str],
         ("command: [python3, -m, dynamo.sglang.decode_worker, --model-path, org/name]\n", "python -m dynamo.sglang.decode_worker",
          "org/name"),
         ("image: example.com/our-sglang:1\nargs: [--model-path, org/name, --tp, '2']\n", "image", "org/name"),
+        ("args: [--model-path=org/name, --hicache-ratio=2]\n", "image", "org/name"),
     ],
 )  # fmt: skip
 def test_launchers(text: str, launcher: str, model: str, started: Any) -> None:
@@ -131,6 +132,8 @@ def test_launchers(text: str, launcher: str, model: str, started: Any) -> None:
         "image: lmsysorg/sglang:v0.5.9\nargs: [bash]\n",
         "image: lmsysorg/sglang-router:v0.2\nargs: [--model-path, org/name, --host, 0.0.0.0]\n",
         "command: [vllm, serve, org/name]\n",
+        "args: [--model-path=org/name, --host=0.0.0.0, --port=8000]\n",
+        "image: example.com/own:1\nargs: [--model-path=org/name, --hicache-ratio=2]\n",
     ],
 )
 def test_what_runs_no_server(text: str, started: Any) -> None:

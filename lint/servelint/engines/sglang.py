@@ -28,13 +28,24 @@ _RELEASES = images.Releases(
 )
 # Flags that no other program of a serving stack has, besides the model's path.
 _TELLING = ("--tp", "--mem-frac", "--tensor-parallel-size", "--context-length", "--disaggregation-mode", "--host")
+# Flags of SGLang alone, by which a patch that names no image is known.
+_OWN = (
+    "--mem-fraction-static",
+    "--enable-hierarchical-cache",
+    "--hicache-",
+    "--chunked-prefill-size",
+    "--max-running-requests",
+    "--enable-dp-attention",
+    "--moe-a2a-backend",
+    "--cuda-graph-max-bs",
+)
 
 
 class Sglang:
     """See :class:`servelint.engines.base.Engine`."""
 
     name = "sglang"
-    needles = (b"sglang", b"sgl-")
+    needles = (b"sglang", b"sgl-", b"--mem-fraction-static", b"--enable-hierarchical-cache")
 
     def owns_image(self, image: str) -> bool:
         """None does (the project's images start what they are told), except where its name says that it is a server."""
@@ -90,9 +101,14 @@ def _launch(program: Program) -> tuple[str, int] | None:
 
 
 def _starts_itself(image: str, program: Program) -> bool:
-    """The words are SGLang's options, for an image whose name says that it is built to start the server."""
+    """The words are SGLang's options, for an image whose name says that it is built to start the server, or for none."""
     words = program.words
-    if not words or not words[0].text.startswith("--") or "sglang" not in image.lower() or "router" in image.lower():
+    if not words or not words[0].text.startswith("--") or "router" in image.lower():
         return False
     options = [word.text for word in words]
+    if not image:
+        names = {text.partition("=")[0] for text in options}
+        return "--model-path" in names and any(text.startswith(_OWN) for text in options)
+    if "sglang" not in image.lower():
+        return False
     return any(text.startswith("--model") for text in options) and any(text.startswith(_TELLING) for text in options)

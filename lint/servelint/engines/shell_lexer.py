@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from servelint.engines.shell_variables import RawWord
-from servelint.engines.shell_words import DEEPEST, NAME, WordReader, closing, value_parts
+from servelint.engines.shell_words import DEEPEST, NAME, WordReader, closing
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -222,10 +222,14 @@ class _Lexer(WordReader):
     def _assign(self, word: RawWord | Word, variables: Variables, *, export: bool = False) -> None:
         match = _ASSIGNMENT.match(word.text)
         if match is not None:
-            value = None if word.variable else word.text[match.end() :]
-            parts = value_parts(word, match.end()) if value is None or variables.parts(match.group(1)) else ()
-            conditional = self._conditional and not export
-            variables.assign(match.group(1), value, append=bool(match.group(2)), conditional=conditional, parts=parts)
+            written = word.text[match.end() :]
+            variables.assign(
+                match.group(1),
+                None if word.variable else written,
+                append=bool(match.group(2)),
+                conditional=self._conditional and not export,
+                written=written,
+            )
         if export:
             variables.export(match.group(1) if match is not None else word.text)
 

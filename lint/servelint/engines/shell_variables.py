@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from servelint.engines.command import Word
     from servelint.engines.mapped_text import Piece
@@ -29,10 +30,6 @@ class RawWord(NamedTuple):
     expanded: bool = False
 
 
-Part = tuple[str, str]
-"""A stretch of a value: its text as it is known, and the unresolved variable that it is; "" where it is text."""
-
-
 class Unset:
     """The state of a variable that nothing sets: neither the script nor the environment as it is written."""
 
@@ -42,20 +39,31 @@ Value = str | Unset | None
 """A variable's value; None where it is set to what cannot be told."""
 
 
+class Field(NamedTuple):
+    """One word that a value splits into. ``variable``: an unresolved variable in it."""
+
+    text: str
+    variable: str = ""
+
+
 _BUDGET = 200_000  # characters of expanded values in one script: doubling variables must not fill the memory
 _LONGEST_VALUE = 50_000
+_MOST_FIELDS = 1_000
+# Texts, which few scripts need and which cost start-up time to compile.
+_COMPOUND = r"`|\$\(|<|\$\{(?!\w+\}|[@*]\})"  # what may hold blanks that separate no words
+_REFERENCE = r"\$\{?(\w+|[@*#?!$-])"
 
 
 class Variables:
     """Shell variables in order of execution. What a branch, a loop or a function may have set is not known afterwards."""
 
-    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_parts", "_values", "positional")
+    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_fields", "_values", "positional")
 
     def __init__(self, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None) -> None:
         self._environment = environment
         self._values: dict[str, Value] = {}
         self._arrays: dict[str, tuple[RawWord, ...] | None] = {}
-        self._parts: dict[str, tuple[Part, ...]] = {}
+        self._fields: dict[str, tuple[Field, ...]] = {}
         self._exported: set[str] = set()
         self._budget = _BUDGET
         self.positional = positional
@@ -65,7 +73,7 @@ class Variables:
         copy = Variables(self._environment, self.positional)
         copy._values.update(self._values)
         copy._arrays.update(self._arrays)
-        copy._parts.update(self._parts)
+        copy._fields.update(self._fields)
         copy._exported |= self._exported
         copy._budget = self._budget
         return copy
@@ -95,44 +103,83 @@ class Variables:
             return UNSET
         return fact.value if fact.is_known else None
 
+    def fields(self, name: str) -> tuple[Field, ...]:
+        """The words of a value of which not all can be told, for use without quotes; none where nothing of it is known."""
+        return self._fields.get(name, ())
+
     def array(self, name: str) -> tuple[RawWord, ...] | None:
         """The elements of an array of the script; None where there is none or they cannot be told."""
         return self._arrays.get(name)
 
-    def parts(self, name: str) -> tuple[Part, ...]:
-        """What a variable consists of whose value is not known as a whole; none where nothing of it is known."""
-        return self._parts.get(name, ())
-
-    def assign(self, name: str, value: Value, *, append: bool, conditional: bool, parts: tuple[Part, ...] = ()) -> None:
+    def assign(self, name: str, value: Value, *, append: bool, conditional: bool, written: str = "") -> None:
         """``name=value``. ``conditional``: it may not be executed, so unless it changes nothing, the value is lost.
 
-        ``parts``: what the value consists of, where unresolved variables are in it.
+        ``written``: the text of a value that is not settled as a whole (``value`` is None).
         """
         old = self.get(name)
-        before = (((old, ""),) if isinstance(old, str) else self._parts.get(name, ())) if append else ()
-        self._parts.pop(name, None)
-        if parts and not conditional and (before or old is UNSET or not append):
-            self._parts[name] = (*before, *parts) if sum(len(text) for text, _ in (*before, *parts)) <= _LONGEST_VALUE else ()
+        before = _split(old) if isinstance(old, str) else self._fields.pop(name, ())
+        fields = _split(value) if isinstance(value, str) else self._fields_of(name, before, written)
         if append:
             value = (old if isinstance(old, str) else "") + value if isinstance(value, str) and old is not None else None
+            # Without a blank between them the last word goes on, and where no words are known, none follow known ones.
+            fields = (*before, *fields) if written[:1].isspace() and before else ()
         if isinstance(value, str) and len(value) > _LONGEST_VALUE:
             value = None
-        self._values[name] = value if not conditional or value == old else None
+        known = not conditional or value == old
+        self._values[name] = value if known else None
+        if conditional:
+            fields = _perhaps(name, before, fields)
+        if self._values[name] is None and fields and len(fields) <= _MOST_FIELDS:
+            self._fields[name] = fields
+
+    def _fields_of(self, name: str, before: tuple[Field, ...], written: str) -> tuple[Field, ...]:
+        """The words of a text with unresolved variables in it; what ``name`` held ``before`` where it begins with that."""
+        if len(written) > _LONGEST_VALUE or re.search(_COMPOUND, written):
+            return ()
+        words = written.split()
+        goes_on = bool(before) and words[:1] in ([f"${name}"], [f"${{{name}}}"])
+        return (*before, *map(_field, words[1:])) if goes_on else tuple(map(_field, words))
 
     def assign_array(self, name: str, words: tuple[RawWord, ...], *, append: bool, conditional: bool) -> None:
         old = self._arrays.get(name, ())
-        if conditional or old is None:
+        if old is None or (conditional and not append):
             self._arrays[name] = None
+        elif conditional and words:
+            flags = _flags(word.text for word in old)
+            marker = RawWord(f"${{{name}[@]}}", words[0].start, words[0].end, words[0].pieces, name)
+            known = () if flags & _flags(word.text for word in words) else (*(w for w in old if w.variable != name), marker)
+            self._arrays[name] = known or None
         else:
             self._arrays[name] = (*old, *words) if append else words
 
     def forget(self, name: str) -> None:
         """``name`` is set to something that the text does not say."""
         self._values[name] = None
-        self._parts.pop(name, None)
+        self._fields.pop(name, None)
         if name in self._arrays:
             self._arrays[name] = None
 
     def unset(self, name: str, *, conditional: bool) -> None:
         self._values[name] = None if conditional else UNSET
-        self._parts.pop(name, None)
+        self._fields.pop(name, None)
+
+
+def _field(word: str) -> Field:
+    found = re.search(_REFERENCE, word)
+    return Field(word, found.group(1) if found is not None else "")
+
+
+def _split(value: str) -> tuple[Field, ...]:
+    return tuple(map(Field, value.split()))
+
+
+def _flags(words: Iterable[str]) -> set[str]:
+    return {word.partition("=")[0].replace("_", "-") for word in words if word.startswith("-")}
+
+
+def _perhaps(name: str, before: tuple[Field, ...], after: tuple[Field, ...]) -> tuple[Field, ...]:
+    """``before``, and behind it the words by which ``after`` may be longer; none where those may change what is before."""
+    added = after[len(before) :]
+    if not before or after[: len(before)] != before or _flags(f.text for f in before) & _flags(f.text for f in added):
+        return ()
+    return before if not added or before[-1].variable == name else (*before, Field(f"${name}", name))

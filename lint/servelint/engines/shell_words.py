@@ -14,7 +14,7 @@ from servelint.engines.shell_variables import UNSET, RawWord
 
 if TYPE_CHECKING:
     from servelint.engines.command import Word
-    from servelint.engines.shell_variables import Part, Value, Variables
+    from servelint.engines.shell_variables import Value, Variables
 
     CommandWords = list[RawWord | Word]
 
@@ -237,10 +237,17 @@ class WordReader:
     def _expand(self, name: str, value: Value, at: int, quoted: bool) -> None:
         """Put in a variable's value; unquoted, its blanks separate words."""
         end = self.position
-        if value is None and self._expand_parts(name, at, quoted):
-            return
         if not isinstance(value, str) or not self.variables.spend(len(value)):
-            self.unresolved(name, at)
+            fields = () if quoted else self.variables.fields(name)
+            if not fields or not self.variables.spend(sum(len(field.text) for field in fields)):
+                self.unresolved(name, at)
+                return
+            for number, part in enumerate(fields):
+                if number:
+                    self.end_word(end)
+                self._expanded = True
+                self._variable = self._variable or part.variable
+                self.add(part.text, at, end, literal=False)
             return
         self._expanded = True
         if quoted or not any(character.isspace() for character in value):
@@ -256,24 +263,6 @@ class WordReader:
         if value[-1].isspace():
             self.end_word(end)
 
-    def _expand_parts(self, name: str, at: int, quoted: bool) -> bool:
-        """Put in what is known of a variable whose value has unresolved ones in it; False where nothing is."""
-        parts = self.variables.parts(name)
-        if not parts or not self.variables.spend(sum(len(text) for text, _ in parts)):
-            return False
-        end = self.position
-        for text, variable in parts:
-            for field in (text,) if quoted or variable else re.split(r"(\s+)", text):
-                if not field:
-                    continue
-                if field.isspace() and not quoted:
-                    self.end_word(end)
-                    continue
-                self._expanded = True
-                self._variable = self._variable or variable
-                self.add(field, at, end, literal=False)
-        return True
-
     def unresolved(self, name: str, at: int) -> None:
         self.add(self.text[at : self.position], at, self.position)
         self._variable = self._variable or " ".join(name.split())[:_LONGEST_NAME]
@@ -287,22 +276,6 @@ class WordReader:
             return
         self.begin()
         self.words.extend(words)
-
-
-def value_parts(word: RawWord | Word, start: int) -> tuple[Part, ...]:
-    """What the value of an assignment consists of that begins at ``start`` of the word; none where nothing of it is known."""
-    if not isinstance(word, RawWord):
-        return ()
-    found: list[Part] = []
-    for piece in word.pieces:
-        text, start = piece.text[start:], max(0, start - len(piece.text))
-        name = ""
-        if len(text) > 1 and text[0] in "$`<":
-            match = re.fullmatch(r"\$\{?([A-Za-z_]\w*|[@*#?$!0-9-])\}?", text)
-            name = match.group(1) if match is not None else " ".join(text.split())[:_LONGEST_NAME]
-        if text:
-            found.append((text, name))
-    return tuple(found) if any(not name for _, name in found) else ()
 
 
 def closing(text: str, opening: int, left: str, right: str) -> int:

@@ -30,8 +30,8 @@ if TYPE_CHECKING:
     Started = Callable[[Node, Mapping[str, Fact[str]]], Sequence[Program] | None]
 
 _SERVING = frozenset((
-    "Deployment", "StatefulSet", "ReplicaSet", "Pod", "LeaderWorkerSet", "ModelServing", "StormService", "RoleBasedGroup",
-    "RoleBasedGroupSet",
+    "Deployment", "StatefulSet", "ReplicaSet", "Pod", "LeaderWorkerSet", "ModelServing", "StormService", "RoleSet",
+    "RoleBasedGroup", "RoleBasedGroupSet",
 ))  # fmt: skip
 PATCHED = "this file is a patch or base that another file completes"
 _BUILT = "lint the built manifest, as kustomize build prints it"
@@ -191,18 +191,22 @@ def _configured(engine: Engine, command: Command, files: Files) -> Command:
     return command if command.complete or merge is None else merge(command, files)
 
 
-_RANK = "--data-parallel-rank"
 _MODELS = frozenset(("", "--model", "--model-path", "--model-id"))  # "": a positional
+_RANK = "--data-parallel-rank"
 
 
 def _service(command: Command) -> tuple[str, ...]:
-    """The port and the model it serves: who starts the same again in a container is started in its place. () for none."""
+    """The port and the model it serves: who starts the same again in a container is started in its place. () for none.
+
+    Processes that are each one data-parallel rank of a group serve together, whatever their ports.
+    """
     if "dynamo" in command.launcher:
         return ()  # its workers are asked through a message bus
-    port = command.last("--port")
     models = [argument.value or "" for argument in command.arguments if argument.name in _MODELS]
     if command.last(_RANK) is not None:
-        return (_RANK, *sorted(models))  # each rank of one engine may be a process with a port of its own
+        address = command.last("--data-parallel-address")
+        return (_RANK, (address.value or "") if address is not None else "", *sorted(models))
+    port = command.last("--port")
     return ((port.value or "") if port is not None else "default", *sorted(models))
 
 
