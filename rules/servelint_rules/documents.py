@@ -61,7 +61,8 @@ def schema_violation(_: object) -> Iterator[Verdict]:
     values out of range (a degree of zero, a negative rate), quantities without a unit that can be read, a `kind` that
     `servelint/v1` does not have. In Kubernetes
     objects, the numbers that a replica's GPUs follow from: `replicas`, and the `size` of a LeaderWorkerSet; and in objects
-    of which nothing could be read, a text or a list where the API has a map, or a map where it has a list.
+    of which nothing could be read, a text or a list where the API has a map, a map where it has a list, or a `spec` around
+    the fields of a kind that has none (KAITO's Workspace).
 
     ## Why it matters
 

@@ -145,6 +145,30 @@ def test_a_text_where_a_map_belongs_is_said(group: str, kind: str, shapes: str) 
             assert [f.code for f in lint(text.replace(inner, filled)).findings if f.code == "DOC102"] == []
 
 
+WORKSPACE = """\
+apiVersion: kaito.sh/v1beta1
+kind: Workspace
+metadata: {name: wrapped}
+spec:
+  resource: {instanceType: Standard_NC24ads_A100_v4}
+  inference: {preset: {name: phi-4}}
+"""
+
+
+def test_a_spec_around_the_fields_of_a_kind_without_one_is_said() -> None:
+    report = lint(WORKSPACE)
+    assert report.deployments == ()
+    [finding] = report.findings
+    assert (finding.code, finding.deployment, WORKSPACE[finding.place.span.start : finding.place.span.end]) == (
+        "DOC102",
+        "wrapped",
+        "spec",
+    )
+    assert lint(WORKSPACE.replace("inference:", "labels:")).findings == ()
+    beside = WORKSPACE + "inference: {preset: {name: phi-4}}\nresource: {instanceType: Standard_NC24ads_A100_v4}\n"
+    assert [f.code for f in lint(beside).findings if f.code == "DOC102"] == []
+
+
 def test_other_peoples_objects_are_not_ours_to_judge() -> None:
     text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: web}\nspec: {template: {spec: {containers: text}}}\n"
     assert lint(text).findings == ()

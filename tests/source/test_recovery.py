@@ -93,6 +93,7 @@ def test_a_syntax_error_before_a_bad_character_is_an_error_of_its_own() -> None:
         "a: {% if x %}1{% endif %}\n",
         "{{ x }}\na: b\n",
         "spec:\n  {{- toYaml . | nindent 4 }}\n  b: 2\n",
+        "spec:\n  b: 2\n${MORE_OF_IT}\n  c: 3\n",
     ],
 )
 def test_a_template_is_said_to_be_one_and_once(text: str) -> None:
@@ -117,6 +118,12 @@ def test_braces_in_text_do_not_make_a_template_of_another_fault() -> None:
     text = 'template: "{{ messages }}"\nblock: |\n  {% for m in messages %}\n  {{ m }}\n  {% endfor %}\nbad: [1\nc: 2\n'
     (error,) = read(text).errors
     assert "closing ']' is missing" in error.message
+
+
+def test_a_variable_on_a_line_of_its_own_hides_no_other_fault() -> None:
+    (error,) = read("# head\n---\nspec:\n${MORE}\n  bad: [1\nc: 2\n").errors
+    assert error.message != TEMPLATE_MESSAGE
+    assert [e.message for e in read("# head\n---\nspec:\n  a: 1\n${MORE}\n  c: 2\n").errors] == [TEMPLATE_MESSAGE]
 
 
 def test_reading_gives_up_after_many_broken_documents_and_says_so() -> None:

@@ -82,6 +82,8 @@ _OWN = {
     ("inference.llmaz.io", "Playground"): "spec spec.modelClaim",
     ("inference.llmaz.io", "Service"): "spec spec.workloadTemplate",
 }
+# Kinds whose fields stand beside `metadata`, and those of which an object has at least one (KAITO: api/v1beta1, Workspace).
+_WITHOUT_SPEC = {("kaito.sh", "Workspace"): ("inference", "tuning")}
 _LISTS = frozenset(("containers", "roles", "roleTemplates", "services", "workers", "backends"))
 
 
@@ -94,6 +96,8 @@ def report(document: Document, surroundings: Surroundings) -> None:
         if paths is None or ((group, kind) in _PLAIN and not _names_an_engine(document, surroundings)):
             continue
         name = item.text_at("metadata", "name") or kind
+        if (group, kind) in _WITHOUT_SPEC and _wrapped(document, item, _WITHOUT_SPEC[group, kind], surroundings, name):
+            continue
         for path in paths.split():
             keys = tuple(path.split("."))
             node = item.get(*keys)
@@ -102,6 +106,20 @@ def report(document: Document, surroundings: Surroundings) -> None:
             shape = SequenceNode if keys[-1] in _LISTS else MappingNode
             if not objects.has_shape(surroundings, document, item, keys, shape, name):
                 break
+
+
+def _wrapped(document: Document, item: Node, fields: tuple[str, ...], surroundings: Surroundings, name: str) -> bool:
+    """Reports fields that were put under a ``spec`` which their kind has not: the API server drops it with all of them."""
+    inside = next((field for field in fields if item.get("spec", field) is not None), "")
+    if not inside or any(item.get(field) is not None for field in fields):
+        return False
+    from servelint.facts import Place
+    from servelint.finding import Verdict  # lazy: only invalid documents are reported
+
+    spec = next((key for name, key, _ in item.entries_at() if name == "spec"), item)
+    label = f"a {item.text_at('kind')} has no spec: {inside} must stand beside metadata, or it is not read"
+    surroundings.problem("DOC102", Verdict(Place.of(document, spec), label, key="spec"), name)
+    return True
 
 
 def _items(document: Document) -> Iterator[Node]:

@@ -114,10 +114,12 @@ def _behind_heading(text: str, start: int) -> int:
 
 def _is_template(text: str, start: int, offset: int) -> bool:
     """Whether template expressions are what breaks the document: on the line itself, or it parses without them."""
-    following = MARKER.search(text, start + 1)
+    following = MARKER.search(text, max(start + 1, offset))  # comments may stand in front of a first `---`
     part = text[start : following.start() if following else len(text)]
     if "{{" not in part and "{%" not in part:
-        return False
+        # A line that is one variable stands for lines that envsubst puts there.
+        filled = re.sub(r"(?m)^[ \t]*\$\{\w+\}[ \t]*$", "", part) if "\n${" in part or "  ${" in part else part
+        return filled != part and len(part) <= LONGEST_TEMPLATE and _is_yaml(filled)
     if _begins_as_template(part):
         return True
     begin = max(text.rfind("\n", 0, offset), text.rfind("\r", 0, offset), offset - LONGEST_TEMPLATE) + 1
@@ -128,9 +130,12 @@ def _is_template(text: str, start: int, offset: int) -> bool:
         return True  # the comment goes on on the next lines
     if len(part) > LONGEST_TEMPLATE:
         return False
-    rendered = TEMPLATE.sub("x", TEMPLATE_LINE.sub("", part))
+    return _is_yaml(TEMPLATE.sub("x", TEMPLATE_LINE.sub("", part)))
+
+
+def _is_yaml(text: str) -> bool:
     try:
-        for _ in yaml.parse(rendered, Loader=Loader):
+        for _ in yaml.parse(text, Loader=Loader):
             pass
     except (yaml.YAMLError, UnicodeEncodeError):
         return False
