@@ -157,24 +157,26 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Items such as `--dtype auto` in a `command` or `args` list that no shell splits; and options in a folded block (`>`) whose
-    lines end in backslashes.
+    Items such as `--dtype auto` in a `command` or `args` list that no shell splits; and what a shell is made to leave in one
+    word: a line that ends in a backslash with no blank before it, and options in a folded block (`>`) whose lines end in
+    backslashes.
 
     ## Why it matters
 
     Kubernetes passes each item as one argument. The engine receives an option whose name is `--dtype auto`, blank
-    included, and stops with "unrecognized arguments". YAML joins the lines of a folded block with blanks, so that a backslash
-    at the end of one stands before a blank, which the shell then takes for a part of the next word.
+    included, and stops with "unrecognized arguments". A shell takes a backslash and the end of the line out, so that what
+    stands before it runs into the option on the next line. YAML joins the lines of a folded block with blanks, so that a
+    backslash at the end of one stands before a blank, which the shell then takes for a part of the next word.
 
     ## How to fix
 
-    Write `--dtype=auto`, or two items. The fix writes the first. For a script take a literal block (`|`), or leave the
-    backslashes out.
+    Write `--dtype=auto`, or two items. The fix writes the first. In a script put a blank before the backslash, and take a
+    literal block (`|`) or leave the backslashes out.
 
     ## Certainty
 
-    Proven: no shell stands between the list and the engine, or it is told to keep the blank. A list in the values of a chart
-    whose templates are not known is not judged: they may join its items for a shell.
+    Proven: no shell stands between the list and the engine, or it is told to leave the word whole. A list in the values of a
+    chart whose templates are not known is not judged: they may join its items for a shell.
 
     ## References
 
@@ -197,13 +199,15 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
             continue
         word = group[0].words[0]
         meant = _meant(group, version)
+        glued = not word.whole and len(word.text.split()) == 1  # its line ends in a backslash with no blank before it
+        otherwise = "put a blank before the backslash" if glued else "one item for each flag, and = between flag and value"
         yield Verdict(
             command.place_of(group[0]),
             f"the engine receives this as one argument, “{shortened(word.text)}”",
-            arithmetic=(refusal(command),),
+            arithmetic=() if glued and len(group[-1].words) == 1 else (refusal(command),),
             proposals=(
                 Proposal(
-                    shortened(meant) if meant else "one item for each flag, and = between flag and value",
+                    shortened(meant) if meant else otherwise,
                     True,
                     partial(rewording.reworded, command, group[0], meant) if meant else None,
                 ),
@@ -231,7 +235,7 @@ def _meant(group: list[Argument], version: Version | None) -> str:
     argument = group[0]
     if len(group) > 1 or not argument.written:
         return ""
-    if argument.value is None:
+    if argument.value is None or len(argument.words) > 1:
         return argument.written
     flag = argument.flag
     several = flag is not None and flag.arity_at(version) not in ("1", "?")

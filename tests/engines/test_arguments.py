@@ -129,6 +129,15 @@ def test_a_flag_behind_an_escaped_blank_takes_the_next_word() -> None:
     assert {a.form for a in found} == {Form.JAMMED}
 
 
+def test_a_flag_with_a_blank_before_it_takes_the_next_word_as_its_value() -> None:
+    found = arguments(" --max-model-len", "4096", " --enforce-eager", "--port", "80")
+    assert [(a.name, a.value, a.form) for a in found] == [
+        ("--max-model-len", "4096", Form.JAMMED),
+        ("--enforce-eager", None, Form.JAMMED),
+        ("--port", "80", Form.SEPARATE),
+    ]
+
+
 @pytest.mark.parametrize("text", ["--chat-template={{ a }} --x", '--hf-overrides={"a": 1}', "--max-model-len=4096 "])
 def test_blanks_behind_the_equals_sign_belong_to_the_value(text: str) -> None:
     assert one(text)[3] is Form.JOINED

@@ -143,6 +143,17 @@ def test_what_runs_no_server(text: str, started: Any) -> None:
 # -- facts
 
 
+@pytest.mark.parametrize("path", ["org/name", '"$M"', "'org/name'"])
+def test_a_backslash_without_a_blank_before_it_hides_no_option(path: str, started: Any) -> None:
+    """The shell makes one word of the two; what was meant is read, and CLI104 says so."""
+    read = started(
+        ENGINE, f"command: [sh, -c]\nargs:\n- |\n  python -m sglang.launch_server --model-path={path}\\\n  --tp-size 4\n"
+    )
+    assert read.values["tensor"] == 4
+    dashes = "command: [sh, -c]\nargs: ['python -m sglang.launch_server --model-path=org/a--tp-size 4']\n"
+    assert "tensor" not in started(ENGINE, dashes).values
+
+
 def test_the_facts_of_a_command_line(started: Any) -> None:
     read = started(
         ENGINE,

@@ -105,7 +105,9 @@ class _Parser:
             elif not options:
                 self._positional(word)
             elif _is_jammed(word.text):
-                self._jammed(word)
+                self._jammed(word, word.text.split())
+            elif "--" in word.text[2:] and not word.whole and (parts := _glued(word)):
+                self._jammed(word, parts)
             elif _is_option(word.text):
                 self._option(word)
             else:
@@ -127,10 +129,10 @@ class _Parser:
     def _from_elsewhere(self, what: str) -> None:
         self.elsewhere = self.elsewhere or what
 
-    def _jammed(self, word: Word) -> None:
-        """One word that was meant as several: ``--flag value``."""
+    def _jammed(self, word: Word, tokens: Sequence[str]) -> None:
+        """One word that was meant as several, ``tokens``: ``--flag value``."""
         groups: list[list[str]] = []
-        for token in word.text.split():
+        for token in tokens:
             if _is_option(token) or not groups:
                 groups.append([token])
             else:
@@ -146,6 +148,9 @@ class _Parser:
             value = " ".join([*([attached] if attached is not None else []), *rest, *(other.text for other in taken)]) or None
             if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
+            # A last flag without a value (`\\ --flag 1`, where lines were folded) is followed by it as any other.
+            taken = self._values(flag, key) if value is None and number == len(groups) else ()
+            value = " ".join([other.text for other in taken]) if taken else value
             written = head.partition("=")[0]
             self.arguments.append(Argument(name, written, value, Form.JAMMED, (word, *taken), flag, key, abbreviated))
 
@@ -215,6 +220,20 @@ class _Parser:
             if arity != "+":
                 break
         return tuple(taken)
+
+
+def _glued(word: Word) -> list[str]:
+    """What a word of a script was meant as that lacks a blank before a backslash at the end of its line; [] for others."""
+    written = word.node.text[word.start : word.end] if word.start >= 0 else ""
+    parts: list[str] = []
+    text = word.text
+    for option in reversed(re.findall(r"\\\r?\n(--[A-Za-z][\w-]*)", written)):
+        before, found, after = text.rpartition(option)
+        if not found or not before:
+            return []
+        parts.insert(0, option + after)
+        text = before
+    return [text, *parts] if parts else []
 
 
 def _is_option(text: str) -> bool:
