@@ -177,6 +177,25 @@ def test_a_patch_says_nothing_by_what_it_lacks() -> None:
         assert "patch" in fact.reason
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("name: vllm-gemma", "name: gemma"),  # nothing names an engine
+        ("--quantization=awq", "--mode=random"),  # an option of a simulator
+        ("          args:", "          command: [/start]\n          args:"),
+        ("        - name: server", "        - name: server\n          image: example.com/own:1"),
+    ],
+)
+def test_arguments_alone_are_an_engines_by_its_name_and_all_its_options(old: str, new: str) -> None:
+    text = (FIXTURES / "patch-arguments-of-a-named-engine.yaml").read_text(encoding="utf-8")
+    [deployment] = recognise(text)
+    [pool] = deployment.pools
+    assert (pool.engine.value, pool.model.value, pool.tensor.value) == ("vllm", "Qwen/Qwen2.5-7B-Instruct-AWQ", 1)
+    assert not pool.gpus_per_node.is_known
+    assert old in text
+    assert recognise(text.replace(old, new)) == []
+
+
 def test_a_patch_without_arguments_keeps_those_of_its_base() -> None:
     text = workload(container=', command: ["vllm", "serve"]').replace("selector: {matchLabels: {a: b}}, ", "")
     [deployment] = recognise(text)

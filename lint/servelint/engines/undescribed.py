@@ -55,7 +55,7 @@ KNOWN = (
     ),
     Known(
         "jetstream", "JetStream", (b"jetstream", b"maxengine"),
-        r"(.*/)?(jetstream-(pytorch|maxtext)(-server)?|maxengine-server):.*",
+        r"(.*/)?(jetstream-(pytorch|maxtext|pathways)(-server)?|maxengine-server):.*",
         (("jpt", "serve"),), ("jetstream.", "jetstream_pt.", "MaxText.maxengine_server"), ("--model_id", "--model_name"),
     ),
     Known("ollama", "Ollama", (b"ollama",), r"(.*/)?ollama(/ollama)?:.*", (("ollama", "serve"), ("ollama", "run")), (), ()),

@@ -102,6 +102,12 @@ def _pools(server: _Server, surroundings: Surroundings) -> list[Pool]:
     template = server.inference.get("template")
     if isinstance(template, MappingNode) and server.inference.get("preset") is None:
         pools = podspec.engine_pools(server.document, template, surroundings, owner=server.kind)
+        if not pools:
+            from servelint.formats import kaito_templates  # lazy: few workspaces have a template, and most run an engine
+
+            resource, gpus = _gpus(server)
+            own = kaito_templates.pools(server.document, template, server.kind)
+            pools = [pool._replace(gpu_resource=resource, gpus_per_node=gpus) for pool in own]
         nodes = _nodes(server) or Fact.known(launches.NODES, 1, Origin(OriginKind.DEFAULT, "default of KAITO for resource.count"))
         accelerator = _accelerator(server)
         return [

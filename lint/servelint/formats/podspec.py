@@ -90,7 +90,8 @@ def engine_pools(
         programs = started(container, variables) if started is not None else None
         files = mounted_files.reader(document, template, container, variables, surroundings)
         if programs is None:
-            found = processes(document, container, variables, surroundings.engines, files)
+            reference = _reference(pod, container, surroundings.engines)
+            found = processes(document, container, variables, surroundings.engines, files, reference)
             if not found and template.get("spec", "volumes") is not None:
                 found = _scripted(document, template, container, variables, surroundings)
         else:
@@ -122,6 +123,31 @@ def _fetched(pool: Pool, process: Process, surroundings: Surroundings) -> Pool:
     return downloads.fetched(pool, process.programs, surroundings)
 
 
+def _reference(pod: Pod, container: Node, engines: Sequence[Engine]) -> str:
+    """The image of ``container``. For a patch that states neither that nor a command: the engine that its names speak of."""
+    written = container.text_at("image") or ""
+    if written or not pod.partial or container.get("command") is not None or container.get("args") is None:
+        return written
+    names = [container.text_at("name"), pod.document.text_at("metadata", "name")]
+    names += [value.text for _, _, value in pod.node.entries_at("metadata", "labels") if isinstance(value, ScalarNode)]
+    words = containers.words_of(" ".join(name for name in names if name))
+    named = next((engine for engine in engines if engine.name in words and getattr(engine, "described", True)), None)
+    return named.name if named is not None and _has_options_of(container, named) else ""
+
+
+def _has_options_of(container: Node, engine: Engine) -> bool:
+    """Whether the arguments of ``container`` are options that ``engine`` has, every one of them."""
+    from servelint.engines.flags import flag_table  # lazy: few patches state arguments alone
+
+    texts = [item.text for item in container.elements_at("args") if isinstance(item, ScalarNode)]
+    options = [text for text in texts if text.startswith("--")]
+    try:
+        table = flag_table(engine.name)
+    except FileNotFoundError:  # an engine of a plugin
+        return False
+    return bool(options) and all(table.flag(table.spelled(option)) is not None for option in options)
+
+
 def _scripted(
     document: Document, template: Node, container: Node, variables: Mapping[str, Fact[str]], surroundings: Surroundings
 ) -> list[Process]:
@@ -143,11 +169,13 @@ def processes(
     variables: Mapping[str, Fact[str]],
     engines: Sequence[Engine],
     files: Files | None = None,
+    reference: str | None = None,
 ) -> list[Process]:
-    """The engine processes that ``container`` starts, in the order of its script."""
+    """The engine processes that ``container`` starts, in the order of its script. ``reference``: what stands for its image."""
     from servelint.engines import shell  # lazy: only containers that may run an engine are taken apart
 
-    reference = container.text_at("image") or ""
+    if reference is None:
+        reference = container.text_at("image") or ""
     words = _words(container)
     if not names_an_engine(f"{reference}\n{words}", engines):
         return []
