@@ -55,6 +55,10 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("l40s", ["L40S"]),
         ("L40", ["L40"]),
         ("A10", ["A10"]),
+        # a form tells devices apart only where the catalogue knows several
+        ("NVIDIA-H20-SXM5-96GB", ["H20"]),
+        ("B200-NVLink", ["B200"]),
+        ("L40S PCIe", ["L40S"]),
         # resources
         ("habana.ai/gaudi", ["Gaudi2", "Gaudi3"]),
         # names that mean nothing here
@@ -69,6 +73,8 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("RTX 6000", []),
         ("A100-64GB", []),
         ("H100-SXM5-40GB", []),
+        ("H100-OAM", []),
+        ("H20-SXM5-64GB", []),
     ],
 )
 def test_names(text: str, expected: list[str]) -> None:

@@ -14,7 +14,7 @@ from servelint.records import NamedTuple
 _EMPTY_WORDS = frozenset(
     {"nvidia", "tesla", "geforce", "gpu", "accelerator", "amd", "instinct", "intel", "huawei", "google", "aws"}
 )
-_FORMS = frozenset({"sxm", "pcie", "nvl", "oam"})
+FORMS = frozenset({"sxm", "pcie", "nvl", "oam"})
 _MIG = r"(?P<device>.+)-mig-(?P<compute>\d)g\.(?P<memory>\d+)gb(?:[.+-][a-z.+-]+)?"
 
 
@@ -46,7 +46,7 @@ def is_size(word: str) -> bool:
 
 def core_words(name: str) -> frozenset[str]:
     """The words of a name without which it is not meant: all but its memory size and its form."""
-    return frozenset(word for word in words(name) if word not in _FORMS and not is_size(word))
+    return frozenset(word for word in words(name) if word not in FORMS and not is_size(word))
 
 
 class MigProfile(NamedTuple):

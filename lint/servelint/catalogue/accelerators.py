@@ -156,9 +156,14 @@ def _indices(table: Mapping[str, Any], text: str) -> list[int]:
     said = set(accelerator_names.words(text))
     found: list[int] = list(table["others"].get(accelerator_names.squashed(text), ()))
     for index, entry in enumerate(table["accelerators"]):
-        if index not in found and said.issuperset(entry["core"]) and said.issubset(entry["words"]):
+        if index not in found and said.issuperset(entry["core"]) and _fits(said, entry["words"]):
             found.append(index)
     return found
+
+
+def _fits(said: set[str], words: list[str]) -> bool:
+    """Each word that is ``said`` is one of the device's; a form counts where the catalogue knows several."""
+    return all(word in words or (word in accelerator_names.FORMS and not accelerator_names.FORMS & set(words)) for word in said)
 
 
 def _accelerator(table: Mapping[str, Any], index: int) -> Accelerator:
