@@ -76,7 +76,7 @@ def engine_pools(
     started: Started | None = None,
     name: str = "",
 ) -> list[Pool]:
-    """A pool for every engine process in the containers of ``template``; init containers run none.
+    """A pool for every engine process in the containers of ``template``; of the init containers, sidecars alone serve.
 
     ``owner``: kind of the object that holds the template. ``given``: variables its controller injects. ``started``: the
     programs that its controller starts in a container, None where the container says so itself. ``name``: of the object, where
@@ -85,7 +85,7 @@ def engine_pools(
     """
     pod = Pod(document, template, owner, partial)
     pools: list[Pool] = []
-    for container in template.elements_at("spec", "containers"):
+    for container in [*template.elements_at("spec", "containers"), *_sidecars(template)]:
         variables = environment(document, container, given, surroundings)
         programs = started(container, variables) if started is not None else None
         files = mounted_files.reader(document, template, container, variables, surroundings)
@@ -121,6 +121,11 @@ def _fetched(pool: Pool, process: Process, surroundings: Surroundings) -> Pool:
     if container.pod is None or not downloads.may_fetch(container.pod.node, container.node):
         return pool
     return downloads.fetched(pool, process.programs, surroundings)
+
+
+def _sidecars(template: Node) -> list[Node]:
+    """The init containers that run as long as the pod: Kubernetes starts them first and restarts them."""
+    return [one for one in template.elements_at("spec", "initContainers") if one.text_at("restartPolicy") == "Always"]
 
 
 def _reference(pod: Pod, container: Node, engines: Sequence[Engine]) -> str:
