@@ -289,6 +289,7 @@ def variables(text: str, environment: dict[str, Fact[str]] | None = None) -> lis
         ('if x; then B="x $S"; fi\na $B', ["", "B"]),
         ('B="x $S"\nread B\na $B', ["", "B"]),
         ('B="x $S"\nunset B\na $B', ["", "B"]),
+        ('B="x $S"\nif y; then B="$B z"; fi\na "$B"', ["", "B"]),
         ("(B=1)\na $B", ["", "B"]),
         ("B=1\nunset B\na $B", ["", "B"]),
         ('B=(x); if y; then B+=(z); fi\na "${B[@]}"', ["", "", "B"]),
@@ -296,11 +297,12 @@ def variables(text: str, environment: dict[str, Fact[str]] | None = None) -> lis
         ('B=(x); if y; then B=(z); fi\na "${B[@]}"', ["", "B"]),
         ('B="x $C"\na $B', ["", "", "C"]),
         ('B="x --y=$C $@"\na $B z', ["", "", "C", "@", ""]),
-        ('B="x $C"\na "$B"', ["", "B"]),
+        ('B="x $C"\na "$B"', ["", "C"]),
         ('B="x $C"\nB=y\na $B', ["", ""]),
         ('B="x $C"\nunset B\na $B', ["", "B"]),
-        ('B="x $(c d) y"\na $B', ["", "B"]),
-        ('B="x ${C/ /-} y"\na $B', ["", "B"]),
+        ('B="x $(c d) y"\na $B', ["", "", "$(c d)", ""]),
+        ('B="x $(c $(d (e))) y"\na $B', ["", "B"]),
+        ('B="x ${C/ /-} y"\na $B', ["", "", "C", ""]),
         ('B="x --y 1"; if z; then B="$B --v"; fi\na $B w', ["", "", "", "", "B", ""]),
         ('B="x --y 1"; if z; then B+=" --v"; fi\na $B', ["", "", "", "", "B"]),
         ('B="x --y 1"; if z; then B="$B --y 2"; fi\na $B', ["", "B"]),
@@ -327,6 +329,14 @@ def test_a_command_in_a_variable_runs_with_what_is_known_of_it() -> None:
     text = 'CMD="vllm serve $M --tensor-parallel-size=2 $0 $@"\necho "$CMD"\nexec $CMD'
     assert script(text)[-1] == ["exec", "vllm", "serve", "$M", "--tensor-parallel-size=2", "$0", "$@"]
     assert script(text.replace("exec $CMD", 'eval "$CMD"'))[-1] == ["vllm", "serve", "$M", "--tensor-parallel-size=2", "$0", "$@"]
+
+
+def test_a_command_in_a_variable_is_run_with_what_is_known_of_it() -> None:
+    text = 'CMD="python3 -m x \\\n  --model=${DIR} --tp=$TP"\nuntil [ "$(ask now)" -eq 2 ]; do sleep 1; done\nexec $CMD'
+    assert script(text, known(TP="2"))[-1] == ["exec", "python3", "-m", "x", "--model=${DIR}", "--tp=2"]
+    assert script('C="x $(hostname -i) y"\neval "$C"')[-1] == ["x", "$(hostname -i)", "y"]
+    assert script('C="x $(hostname -i) y"\nexec $C')[-1] == ["exec", "x", "$(hostname -i)", "y"]
+    assert script('C="cd /w\nx $U"\nbash -c "$C"')[-2:] == [["cd", "/w"], ["x", "$U"]]
 
 
 def test_variables_of_the_container() -> None:

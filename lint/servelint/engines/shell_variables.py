@@ -49,21 +49,26 @@ class Field(NamedTuple):
 _BUDGET = 200_000  # characters of expanded values in one script: doubling variables must not fill the memory
 _LONGEST_VALUE = 50_000
 _MOST_FIELDS = 1_000
-# Texts, which few scripts need and which cost start-up time to compile.
-_COMPOUND = r"`|\$\(|<|\$\{(?!\w+\}|[@*]\})"  # what may hold blanks that separate no words
+# Texts, which few scripts need and which cost start-up time to compile. A substitution is a part of one word, whatever blanks
+# it holds.
+_COMMANDS = r"`[^`]*`|[$<>]\((?:[^()]|\([^()]*\))*\)"
+_SUBSTITUTION = rf"{_COMMANDS}|\$\{{[^{{}}]*\}}"
+_WORDS = rf"(?:{_SUBSTITUTION}|[^\s`])+"
+_OPEN = r"`|[$<>]\(|\$\{"
 _REFERENCE = r"\$\{?(\w+|[@*#?!$-])"
 
 
 class Variables:
     """Shell variables in order of execution. What a branch, a loop or a function may have set is not known afterwards."""
 
-    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_fields", "_values", "positional")
+    __slots__ = ("_arrays", "_budget", "_environment", "_exported", "_fields", "_texts", "_values", "positional")
 
     def __init__(self, environment: Mapping[str, Fact[str]], positional: tuple[Word, ...] | None = None) -> None:
         self._environment = environment
         self._values: dict[str, Value] = {}
         self._arrays: dict[str, tuple[RawWord, ...] | None] = {}
         self._fields: dict[str, tuple[Field, ...]] = {}
+        self._texts: dict[str, str] = {}
         self._exported: set[str] = set()
         self._budget = _BUDGET
         self.positional = positional
@@ -74,6 +79,7 @@ class Variables:
         copy._values.update(self._values)
         copy._arrays.update(self._arrays)
         copy._fields.update(self._fields)
+        copy._texts.update(self._texts)
         copy._exported |= self._exported
         copy._budget = self._budget
         return copy
@@ -107,6 +113,11 @@ class Variables:
         """The words of a value of which not all can be told, for use without quotes; none where nothing of it is known."""
         return self._fields.get(name, ())
 
+    def text(self, name: str) -> Field | None:
+        """A value of which not all can be told, for use in quotes; None where a part of it is not even written."""
+        text = self._texts.get(name)
+        return Field(text, _field(text).variable or name) if text is not None else None
+
     def array(self, name: str) -> tuple[RawWord, ...] | None:
         """The elements of an array of the script; None where there is none or they cannot be told."""
         return self._arrays.get(name)
@@ -119,6 +130,7 @@ class Variables:
         old = self.get(name)
         before = _split(old) if isinstance(old, str) else self._fields.pop(name, ())
         fields = _split(value) if isinstance(value, str) else self._fields_of(name, before, written)
+        self._keep_text(name, value if isinstance(value, str) else written, append=append, conditional=conditional)
         if append:
             value = (old if isinstance(old, str) else "") + value if isinstance(value, str) and old is not None else None
             # Without a blank between them the last word goes on, and where no words are known, none follow known ones.
@@ -132,11 +144,22 @@ class Variables:
         if self._values[name] is None and fields and len(fields) <= _MOST_FIELDS:
             self._fields[name] = fields
 
+    def _keep_text(self, name: str, written: str, *, append: bool, conditional: bool) -> None:
+        old = self.get(name)
+        before = (old if isinstance(old, str) else self._texts.get(name)) if append and old is not UNSET else ""
+        self._texts.pop(name, None)
+        if written and before is not None and not conditional and len(before) + len(written) <= _LONGEST_VALUE:
+            self._texts[name] = before + written
+
     def _fields_of(self, name: str, before: tuple[Field, ...], written: str) -> tuple[Field, ...]:
         """The words of a text with unresolved variables in it; what ``name`` held ``before`` where it begins with that."""
-        if len(written) > _LONGEST_VALUE or re.search(_COMPOUND, written):
+        if len(written) > _LONGEST_VALUE:
             return ()
-        words = written.split()
+        words = re.findall(_WORDS, written)
+        if any(re.search(_OPEN, re.sub(_SUBSTITUTION, "", word)) for word in words):
+            return ()  # of a substitution that does not end where it seems to
+        if all(re.fullmatch(_COMMANDS, word) for word in words):
+            return ()  # nothing of it is known
         goes_on = bool(before) and words[:1] in ([f"${name}"], [f"${{{name}}}"])
         return (*before, *map(_field, words[1:])) if goes_on else tuple(map(_field, words))
 
@@ -156,17 +179,19 @@ class Variables:
         """``name`` is set to something that the text does not say."""
         self._values[name] = None
         self._fields.pop(name, None)
+        self._texts.pop(name, None)
         if name in self._arrays:
             self._arrays[name] = None
 
     def unset(self, name: str, *, conditional: bool) -> None:
         self._values[name] = None if conditional else UNSET
         self._fields.pop(name, None)
+        self._texts.pop(name, None)
 
 
 def _field(word: str) -> Field:
-    found = re.search(_REFERENCE, word)
-    return Field(word, found.group(1) if found is not None else "")
+    found = re.search(_REFERENCE, word) or re.search(_SUBSTITUTION, word)
+    return Field(word, found.group(found.lastindex or 0) if found is not None else "")
 
 
 def _split(value: str) -> tuple[Field, ...]:

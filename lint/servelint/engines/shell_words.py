@@ -238,7 +238,8 @@ class WordReader:
         """Put in a variable's value; unquoted, its blanks separate words."""
         end = self.position
         if not isinstance(value, str) or not self.variables.spend(len(value)):
-            fields = () if quoted else self.variables.fields(name)
+            whole = self.variables.text(name) if quoted else None
+            fields = ((whole,) if whole is not None else ()) if quoted else self.variables.fields(name)
             if not fields or not self.variables.spend(sum(len(field.text) for field in fields)):
                 self.unresolved(name, at)
                 return
