@@ -319,12 +319,6 @@ def test_what_is_not_settled_is_named(text: str, expected: list[str]) -> None:
     assert variables(text, {"S": Fact.unknown("env.S", "it comes from a Secret")}) == expected
 
 
-def test_a_command_in_a_variable_is_run_with_what_is_known_of_it() -> None:
-    text = 'CMD="python3 -m x \\\n  --model=${DIR} --tp=$TP"\nuntil [ "$(ask now)" -eq 2 ]; do sleep 1; done\nexec $CMD'
-    assert script(text, known(TP="2"))[-1] == ["exec", "python3", "-m", "x", "--model=${DIR}", "--tp=2"]
-    assert script('C="x $(hostname -i) y"\neval "$C"')[-1] == ["x", "$(hostname -i)", "y"]
-
-
 def test_a_command_in_a_variable_runs_with_what_is_known_of_it() -> None:
     text = 'CMD="vllm serve $M --tensor-parallel-size=2 $0 $@"\necho "$CMD"\nexec $CMD'
     assert script(text)[-1] == ["exec", "vllm", "serve", "$M", "--tensor-parallel-size=2", "$0", "$@"]

@@ -143,14 +143,11 @@ class _Parser:
                 self._positionals += 1
                 continue
             flag, name, key, attached, abbreviated = self._resolve(head)
-            # " --flag" alone: its value was meant to be the next word.
+            # " --flag" alone (`\\ --flag 1`, where lines were folded): its value was meant to be the next word.
             taken = self._values(flag, key) if attached is None and not rest and number == len(groups) else ()
             value = " ".join([*([attached] if attached is not None else []), *rest, *(other.text for other in taken)]) or None
             if value is not None and len(value) > 1 and value[0] == value[-1] and value[0] in "'\"":
                 value = value[1:-1]
-            # A last flag without a value (`\\ --flag 1`, where lines were folded) is followed by it as any other.
-            taken = self._values(flag, key) if value is None and number == len(groups) else ()
-            value = " ".join([other.text for other in taken]) if taken else value
             written = head.partition("=")[0]
             self.arguments.append(Argument(name, written, value, Form.JAMMED, (word, *taken), flag, key, abbreviated))
 
