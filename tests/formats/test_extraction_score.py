@@ -70,6 +70,17 @@ def test_texts_that_name_a_model_more_or_less(model: str, verdict: str, tool: An
     assert marks(tool, tmp_path, model=model)["model"] == verdict
 
 
+@pytest.mark.parametrize(("path", "verdict"), [("/weights/1", "open"), ("/weights/2", "differs")])
+def test_a_path_stands_for_what_is_downloaded_to_it(path: str, verdict: str, tool: Any, tmp_path: Path) -> None:
+    script = "hf download org/mixtral --local-dir /weights/1 && vllm serve /weights/1"
+    container = f"{{name: c, image: 'vllm/vllm-openai:v0.10.0', command: [sh, -c, '{script}']}}"
+    pod = f"apiVersion: v1\nkind: Pod\nmetadata: {{name: p}}\nspec: {{containers: [{container}]}}\n"
+    (tmp_path / "a.yaml").write_text(pod, encoding="utf-8")
+    (tmp_path / "INDEX.jsonl").write_text(json.dumps({"file": "a.yaml", "format": "k8s-pod", "model": path}), encoding="utf-8")
+    [mark] = [mark for mark in tool.score(tmp_path, {}).marks if mark.fact == "model"]
+    assert (mark.verdict, mark.ours) == (verdict, "org/mixtral")
+
+
 def test_a_reviewed_disagreement_is_said_to_be_one(tool: Any, tmp_path: Path) -> None:
     known = {
         ("pod.yaml", "tp"): "read: it is 2",

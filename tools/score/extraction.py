@@ -8,7 +8,7 @@ How an entry is compared:
   only another pool of the file agrees with a fact it is counted as ``other``, beside the agreements.
 - ``model``: ``hf://`` is left out, case does not count. A local path, a variable, ``pvc://``, ``s3://``, ``oci://`` or a name
   without an organization names no model: unknown here agrees; an id that the text may stand for (a variable that is
-  resolved, a path or name whose letters and digits are the id's) is ``open``.
+  resolved, a path or name whose letters and digits are the id's, a path to which the model is downloaded) is ``open``.
 - ``engine``: a packaging of an engine is that engine (``vllm-ascend``, ``dynamo-sglang``, ``kaito-preset``).
 - ``dp`` is data parallelism, or the attention's (SGLang's ``--dp-size`` with ``--enable-dp-attention``).
 - ``ep``: ``enabled`` agrees with any group larger than one, with a group of one where TP and DP are one, and with a switch that

@@ -90,6 +90,8 @@ def _mark(entry: Entry, fact: str, pool: Pool | None) -> Mark:
     verdict = ("extra" if values else "") if said is None else _verdict(fact, said, values, pool)
     if verdict == "differs" and pool is not None and _same_hosts(entry, fact, said, pool):
         verdict = "agrees"
+    if verdict == "differs" and fact == "model" and origin.endswith(f"is downloaded to {said}"):
+        verdict = "open"
     return Mark(entry, fact, verdict, "" if said is None else _text(said), ours, origin)
 
 
