@@ -41,6 +41,10 @@ _OTHERS = {
 _ELSEWHERE = ("--headless", "--data-parallel-supervisor-port", "--uds", "--data-parallel-multi-port-external-lb")
 # vLLM, vllm/envs.py (NIXL's side channel, Mooncake's bootstrap) and vllm/config/kv_transfer.py (kv_port).
 _VLLM_TRANSFER_PORTS = frozenset((5600, 8998, 14579))
+_VLLM_RANKS_PORT = 29550  # vllm/config/parallel.py: data_parallel_rpc_port
+# SGLang, srt/server_args.py (PortArgs) and srt/managers/data_parallel_controller.py: under attention data parallelism it opens
+# ports for its schedulers behind that of --dist-init-addr, up to 13 and one for each rank.
+_SGLANG_PORTS = 32
 _LOCAL = frozenset(("127.0.0.1", "localhost", "::1"))
 
 
@@ -143,13 +147,19 @@ def something_else_listens(container: Container, port: int) -> bool:
 
 
 def _ports_beside(command: Command) -> frozenset[int]:
-    """The default ports that an engine opens beside its own where it hands the KV cache over."""
-    if command.engine == "sglang" and command.last("--disaggregation-mode") is not None:
-        bootstrap = _default(command, "--disaggregation-bootstrap-port")
-        return frozenset((bootstrap,)) if bootstrap is not None else frozenset()
-    if command.engine == "vllm" and command.last("--kv-transfer-config") is not None:
-        return _VLLM_TRANSFER_PORTS
-    return frozenset()
+    """The ports that an engine opens beside its own without naming them: to hand the KV cache over, or for its other nodes."""
+    defaults: list[str] = []
+    ports: set[int] = set()
+    if command.engine == "sglang":
+        defaults += ["--disaggregation-bootstrap-port"] if command.last("--disaggregation-mode") is not None else []
+        group = command.last("--dist-init-addr")
+        number = (group.value or "").rpartition(":")[2] if group is not None else ""
+        ports |= set(range(int(number), int(number) + _SGLANG_PORTS)) if number.isdecimal() else set()
+    if command.engine == "vllm":
+        ports |= _VLLM_TRANSFER_PORTS if command.last("--kv-transfer-config") is not None else set()
+        ports |= {_VLLM_RANKS_PORT} if command.last("--data-parallel-size") is not None else set()
+        defaults += ["--master-port"] if command.last("--nnodes") is not None else []
+    return frozenset((*ports, *(port for name in defaults if (port := _default(command, name)) is not None)))
 
 
 def _gets_sidecar(pod: Pod) -> bool:

@@ -108,6 +108,25 @@ SGLANG = "command: [python3, -m, sglang.launch_server], args: [--model-path=Qwen
 
 
 @pytest.mark.parametrize(
+    ("image", "command", "port", "found"),
+    [
+        ("lmsysorg/sglang:v0.5.9", SGLANG % ", --dist-init-addr=m-0.m:5000", 5000, False),
+        ("lmsysorg/sglang:v0.5.9", SGLANG % ", --dist-init-addr=m-0.m:5000", 5001, False),
+        ("lmsysorg/sglang:v0.5.9", SGLANG % ", --dist-init-addr=m-0.m:5000", 6000, True),
+        ("lmsysorg/sglang:v0.5.9", SGLANG % "", 5001, True),
+        ("vllm/vllm-openai:v0.19.1", "args: [Qwen/Qwen3-8B, --data-parallel-size=2]", 29550, False),
+        ("vllm/vllm-openai:v0.19.1", "args: [Qwen/Qwen3-8B]", 29550, True),
+        ("vllm/vllm-openai:v0.19.1", "args: [Qwen/Qwen3-8B, --nnodes=2, --node-rank=0]", 29501, False),
+    ],
+)
+def test_ports_by_which_the_nodes_of_an_engine_find_each_other(
+    image: str, command: str, port: int, found: bool, session: Session
+) -> None:
+    service = SERVICE.replace("9000", str(port))
+    assert bool(findings(deployment(f"{command}, {GPU}", image=image) + service, session, "K8S620")) is found
+
+
+@pytest.mark.parametrize(
     ("flags", "more", "severity"),
     [
         ("", "readinessProbe: {tcpSocket: {port: 30000}}", Severity.ERROR),
