@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.case import once
 from servelint.engines.command import Form
+from servelint.engines.placeholders import placeholder
 from servelint.finding import Certainty, Severity
 from servelint.formats import containers
 from servelint.source.nodes import ScalarNode
@@ -33,7 +34,7 @@ _FORKS = frozenset(
 )  # fmt: skip
 _MOVING = frozenset(("", "latest", "nightly", "main"))
 _OWN_IMAGES = {"vllm": "vllm/vllm-openai", "sglang": "lmsysorg/sglang", "tgi": "huggingface/text-generation-inference"}
-_TEMPLATES = ("${", "$(", "{{", "<%")
+_TEMPLATES = ("${", "$(", "<%")
 
 
 def refusal(command: Command) -> str:
@@ -71,8 +72,10 @@ def stated(case: ContainerCase) -> tuple[tuple[Argument, Flag, str], ...]:
 
 
 def _is_filled_in(value: str) -> bool:
-    """A template's variable: ``${n}``, ``{{ n }}``, or a value that is nothing but ``{n}`` (a parameter of a sweep)."""
-    return any(mark in value for mark in _TEMPLATES) or (value[:1] == "{" and value[1:-1].isidentifier() and value[-1:] == "}")
+    """A placeholder, a template's variable, or a value that is nothing but ``{n}`` (a parameter of a sweep)."""
+    if any(mark in value for mark in _TEMPLATES) or placeholder(value):
+        return True
+    return value[:1] == "{" and value[1:-1].isidentifier() and value[-1:] == "}"
 
 
 @once

@@ -90,7 +90,7 @@ def test_a_choice_in_another_case_is_corrected(lint: Callable[..., Report]) -> N
     assert "--dtype=bfloat16" in fixed(lint(MODEL, "--dtype=BFloat16"), "CLI110")
 
 
-@pytest.mark.parametrize("value", ["$(DTYPE)", "'{{ .Values.dtype }}'"])
+@pytest.mark.parametrize("value", ["$(DTYPE)", "'{{ .Values.dtype }}'", "__DTYPE__", "'###ZARF_VAR_DTYPE###'"])
 def test_what_is_filled_in_later_is_not_judged(lint: Callable[..., Report], value: str) -> None:
     report = lint(MODEL, "--dtype", value, "--max-num-seqs", value)
     assert of(report, "CLI110") == []

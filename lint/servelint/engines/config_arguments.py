@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.engines.arguments import file_of
 from servelint.engines.command import Argument, Command, Form, Program, Word
 from servelint.engines.flags import flag_table
+from servelint.engines.placeholders import placeholder
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 from servelint.source.scalars import core_value
 
@@ -111,7 +112,7 @@ def value_word(node: Node, key: ScalarNode) -> Word:
     if isinstance(node, ScalarNode):
         value = core_value(node)
         text = str(value).lower() if isinstance(value, bool) else node.text
-        return Word(text, node.span, node, True, _placeholder(node.text), False, 0, len(node.text))
+        return Word(text, node.span, node, True, _filled_in(node.text), False, 0, len(node.text))
     if isinstance(node, SequenceNode) and all(isinstance(item.resolved, ScalarNode) for item in node.items):
         text = " ".join(item.resolved.text for item in node.items if isinstance(item.resolved, ScalarNode))
         return Word(text, node.span, key, False)
@@ -124,16 +125,11 @@ def value_word(node: Node, key: ScalarNode) -> Word:
     return Word(text, node.span, key, False)
 
 
-def _placeholder(text: str) -> str:
+def _filled_in(text: str) -> str:
     """What stands for a value that is filled in before the file is used, as ``<name>``; "" if nothing does."""
-    start = text.find("{{")
-    if start >= 0:
-        return "<" + text[start:].strip() + ">"
-    if text.startswith("<") and text.endswith(">") and len(text) > 2:
-        return text
     dollar = text.find("$")
     name = text[dollar + 1 :].strip("{}()").partition(":")[0] if dollar >= 0 else ""
-    return f"<${name}>" if name[:1].isalpha() or name[:1] == "_" else ""
+    return placeholder(text) or (f"<${name}>" if name[:1].isalpha() or name[:1] == "_" else "")
 
 
 class _Plain:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.engines.command import Word
+from servelint.engines.placeholders import placeholder
 from servelint.source.nodes import ScalarNode
 from servelint.source.scalars import core_value
 
@@ -31,12 +32,12 @@ def value(node: ScalarNode) -> Word:
     """The value as the program receives it. One that is filled in later is a variable."""
     plain = core_value(node)
     text = str(plain).lower() if isinstance(plain, bool) else node.text
-    return Word(text, node.span, node, True, _variable(node.text), False, 0, len(node.text))
+    return Word(text, node.span, node, True, _filled_in(node.text), False, 0, len(node.text))
 
 
 def part(node: ScalarNode, start: int) -> Word:
     """``node.text[start:]`` as a word: what stands behind a scheme."""
-    return Word(node.text[start:], node.span, node, False, _variable(node.text), True)
+    return Word(node.text[start:], node.span, node, False, _filled_in(node.text), True)
 
 
 def is_true(holder: Node | None, key: str) -> bool:
@@ -55,7 +56,5 @@ def is_false(holder: Node, key: str) -> bool:
     return isinstance(node, ScalarNode) and core_value(node) is False
 
 
-def _variable(text: str) -> str:
-    if "{{" in text or "${" in text or (text.startswith("<") and text.endswith(">") and len(text) > 2):
-        return f"<{text.strip('<>')}>"
-    return ""
+def _filled_in(text: str) -> str:
+    return f"<{text}>" if "${" in text else placeholder(text)
