@@ -26,10 +26,10 @@ SECTIONS = ["What it checks", "Why it matters", "How to fix", "Certainty", "Refe
 # What a plugin may rest on: the records, the facts, the results of the estimates, and edits of source text.
 PUBLIC = (
     "servelint.capacity", "servelint.case", "servelint.catalogue", "servelint.deployment", "servelint.engines.arguments",
-    "servelint.engines.argument_writer", "servelint.engines.command", "servelint.engines.flag", "servelint.engines.flags", "servelint.engines.placeholders",
-    "servelint.errors", "servelint.engines.likely_releases", "servelint.engines.model_registry", "servelint.engines.versions",
-    "servelint.estimate", "servelint.facts", "servelint.finding", "servelint.formats", "servelint.hooks", "servelint.records",
-    "servelint.rulebook", "servelint.source",
+    "servelint.engines.argument_writer", "servelint.engines.command", "servelint.engines.flag", "servelint.engines.flags",
+    "servelint.engines.likely_releases", "servelint.engines.model_registry", "servelint.engines.placeholders",
+    "servelint.engines.versions", "servelint.errors", "servelint.estimate", "servelint.facts", "servelint.finding",
+    "servelint.formats", "servelint.hooks", "servelint.records", "servelint.rulebook", "servelint.source",
 )  # fmt: skip
 
 
