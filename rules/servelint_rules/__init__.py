@@ -25,7 +25,8 @@ _RANKS = ("data-parallel", "data_parallel", "-dp")
 
 THEMES: tuple[Theme, ...] = (
     Theme("servelint_rules.documents", _DOCUMENT, ("DOC101", "DOC102", "DOC103", "DOC104", "DOC105")),
-    Theme("servelint_rules.command_line", _CONTAINER, ("CLI101", "CLI104", "CLI105", "CLI106")),
+    Theme("servelint_rules.command_line", _CONTAINER, ("CLI101",)),
+    Theme("servelint_rules.argument_forms", _CONTAINER, ("CLI104", "CLI105", "CLI106")),
     Theme("servelint_rules.flag_releases", _CONTAINER, ("CLI102", "CLI103")),
     Theme("servelint_rules.command_values", _CONTAINER, ("CLI110", "CLI111", "CLI113")),
     Theme("servelint_rules.command_future", _CONTAINER, ("CLI107", "CLI116", "CLI120"), advice=True),
