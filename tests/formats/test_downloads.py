@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -143,3 +144,19 @@ def test_the_script_of_a_compose_service_fetches_too() -> None:
     command = "bash -c 'hf download o/m --local-dir /m && vllm serve /m'"
     text = f'services:\n  llm:\n    image: vllm/vllm-openai:v0.19.1\n    entrypoint: ""\n    command: "{command}"\n'
     assert pools(a=text)[0].model.value == "o/m"
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "hf download o/m " + "--include x " * 50_000 + "--local-dir /models/m\nvllm serve /models/m",
+        "git " + "clone " * 50_000 + "https://huggingface.co/o/m /models/m\nvllm serve /models/m",
+        "snapshot_download(" * 20_000 + "\nvllm serve /models/m",
+    ],
+    ids=["options", "words", "calls"],
+)
+def test_a_long_command_takes_time_in_proportion(script: str) -> None:
+    # A third of a second or less where nothing else runs; by the square of the length it takes ten and more.
+    begin = perf_counter()
+    assert len(pools(a=pod(script))) == 1
+    assert perf_counter() - begin < 4

@@ -202,9 +202,8 @@ def _downloads(
 def _of_command(document: Document, program: Program) -> Iterator[_Download]:
     names = program.names
     for index, name in enumerate(names[:-1]):
-        words = program.words[index + 2 :]
         if names[index + 1] == "download" and name in ("hf", "huggingface-cli", "modelscope", "huggingface_cli", "hf_cli"):
-            yield from _of_options(document, words)
+            yield from _of_options(document, program.words[index + 2 :])
         elif name == "git" and "clone" in names[index + 1 : index + 4]:
             yield from _of_clone(document, program.words[names.index("clone", index) + 1 :])
     if "--source" in names and "--output-dir" in names:
