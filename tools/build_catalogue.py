@@ -42,7 +42,8 @@ file size proves 16 bits. ``quantization_config`` that was inferred from a name 
 or an entry's figures confirm both (``catalogue_builder/listed.py``). It is read only for ids outside ``models.records``. The same
 list completes entries of which only the tied head or the total was not known.
 
-*Additions* (``catalogue_builder/additions.jsonl``) fill what the facts lack, each with its source. Where one's tensors do not add
+*Additions* (``catalogue_builder/additions.jsonl``; ``accelerators.jsonl`` and ``instances.jsonl`` beside it) fill what the facts
+lack, each with its source. Where one's tensors do not add
 up to its total (``catalogue_builder/checked.py``) nothing is written. *Derived ids* hold the fields
 that the facts copied to them. Where two ids differ in case only (the hub takes them for one) the more complete entry is
 shipped.

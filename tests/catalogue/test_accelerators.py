@@ -28,6 +28,16 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("NVIDIA-H200", ["H200-SXM-141GB"]),
         ("NVIDIA-A100-SXM4-40GB", ["A100-SXM4-40GB"]),
         ("NVIDIA-GH200-480GB", ["GH200-96GB"]),
+        ("Tesla-V100-PCIE-32GB", ["V100-PCIE-32GB"]),
+        ("Tesla-V100-PCIE-16GB", ["V100-PCIE-16GB"]),
+        ("NVIDIA-L20", ["L20"]),
+        ("NVIDIA-GeForce-RTX-4070", ["RTX 4070"]),
+        ("NVIDIA-GeForce-RTX-4070-Laptop-GPU", ["RTX 4070 Laptop"]),
+        ("NVIDIA-RTX-2000-Ada-Generation-SHARED", ["RTX 2000 Ada"]),
+        ("NVIDIA-RTX-4000-Ada-Generation", ["RTX 4000 Ada"]),
+        ("NVIDIA-RTX-PRO-4500-Blackwell", ["RTX PRO 4500 Blackwell"]),
+        ("NVIDIA-RTX-PRO-4500-Blackwell-Server-Edition", ["RTX PRO 4500 Blackwell Server Edition"]),
+        ("NVIDIA-RTX-PRO-5000-72GB-Blackwell", ["RTX PRO 5000 72GB Blackwell"]),
         # labels no list has: understood word by word
         ("NVIDIA-A100-80GB-PCIe", ["A100-PCIE-80GB"]),
         ("NVIDIA-GeForce-RTX-5090", ["RTX 5090"]),
@@ -38,6 +48,9 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("nvidia-tesla-a100", ["A100-SXM4-40GB"]),
         ("nvidia-tesla-v100", ["V100-SXM2-16GB", "V100-SXM2-32GB"]),
         ("tpu-v5-lite-podslice", ["TPU v5e"]),
+        ("tpu-v4-podslice", ["TPU v4"]),
+        ("google-tpu-v5e-2x2", ["TPU v5e"]),  # a resource profile of KubeAI
+        ("nvidia-gpu-rtx4070-8gb", ["RTX 4070 Laptop"]),
         # device names
         ("NVIDIA H100 80GB HBM3", [H100]),
         ("AMD Instinct MI300X OAM", ["MI300X"]),
@@ -52,6 +65,16 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("A100", A100S),
         ("H200", ["H200-SXM-141GB", "H200-NVL-141GB"]),
         ("rtx4090", ["RTX 4090"]),
+        ("RTX4060", ["RTX 4060"]),
+        ("RTX_A5000", ["RTX A5000"]),
+        ("A5000_24GB", ["RTX A5000"]),
+        ("A4000", ["RTX A4000"]),
+        ("nvidia-gtx-2080ti", ["RTX 2080 Ti"]),
+        ("V100-32GB", ["V100-SXM2-32GB", "V100-PCIE-32GB"]),
+        ("H800", ["H800-SXM5-80GB"]),
+        ("H20-141GB", ["H20-3e"]),
+        ("rtx-pro-4500", ["RTX PRO 4500 Blackwell", "RTX PRO 4500 Blackwell Server Edition"]),
+        ("H100_40GB", [f"{H100} MIG 3g.40gb", "H100-PCIE-80GB MIG 3g.40gb"]),  # Truss's name of half an H100
         ("l40s", ["L40S"]),
         ("L40", ["L40"]),
         ("A10", ["A10"]),
@@ -61,6 +84,8 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("L40S PCIe", ["L40S"]),
         # resources
         ("habana.ai/gaudi", ["Gaudi2", "Gaudi3"]),
+        # EC2's word for either generation
+        ("Inferentia", ["Inferentia2", "Inferentia1"]),
         # names that mean nothing here
         ("", []),
         ("gpu", []),
@@ -71,6 +96,11 @@ A100S = ["A100-SXM4-80GB", "A100-SXM4-40GB", "A100-PCIE-80GB", "A100-PCIE-40GB"]
         ("true", []),
         ("h100-pool", []),
         ("RTX 6000", []),
+        ("RTX 4070 SUPER", []),
+        ("NVIDIA-GeForce-RTX-4060-Laptop-GPU", []),
+        ("NVIDIA-RTX-4000-SFF-Ada-Generation", []),
+        ("NVIDIA-L20Y", []),
+        ("NVIDIA-H800-PCIe", []),
         ("A100-64GB", []),
         ("H100-SXM5-40GB", []),
         ("H100-OAM", []),
@@ -87,7 +117,7 @@ def test_names(text: str, expected: list[str]) -> None:
 
 def test_every_entry_loads_and_names_itself() -> None:
     names = accelerators.names()
-    assert len(names) == len(set(names)) == 53
+    assert len(names) == len(set(names)) == 74
     for name in names:
         found = accelerators.find_all(name)
         assert [one.name for one in found] == [name]
@@ -125,7 +155,8 @@ def test_unmeasured_memory_is_bounded_by_the_marketed_size() -> None:
         ("A10G", "flops"),  # absent
         ("TPU v7x", "memory"),  # absent
         ("MI308X", "memory"),  # disputed
-        ("H20-3e", "bandwidth"),  # disputed
+        ("RTX 2000 Ada", "bandwidth"),  # disputed
+        ("RTX A5000", "flops"),  # absent
     ],
 )
 def test_what_no_source_gives_is_unknown(name: str, call: str) -> None:
@@ -147,6 +178,45 @@ def test_a_disputed_peak_still_bounds() -> None:
     assert one.flops("int8", highest=True) == 4500e12
     with pytest.raises(UnknownFact):
         one.flops("int8")
+
+
+def test_what_was_disputed_and_is_settled() -> None:
+    one = accelerators.find("H20-3e")
+    assert one is not None
+    assert one.bandwidth() == 4.8e12
+    assert "nvbandwidth" in one.source
+    assert not any("bandwidth" in note for note in one.notes)
+
+
+@pytest.mark.parametrize(
+    ("name", "gigabytes", "bandwidth", "fp16", "capability"),
+    [
+        ("V100-PCIE-16GB", 16, 900e9, 112e12, (7, 0)),
+        ("V100-PCIE-32GB", 32, 900e9, 112e12, (7, 0)),
+        ("L20", 48, 864e9, 119.5e12, (8, 9)),
+        ("H800-SXM5-80GB", 80, 3.35e12, 989.5e12, (9, 0)),
+        ("RTX 4060", 8, 272e9, None, (8, 9)),
+        ("RTX A4000", 16, 448e9, None, (8, 6)),
+        ("RTX PRO 4500 Blackwell", 32, 896e9, None, (12, 0)),
+        ("RTX PRO 4500 Blackwell Server Edition", 32, 800e9, None, (12, 0)),
+        ("TPU v4", 32, 1.2e12, None, None),
+        ("Inferentia1", 8, 53.7e9, 64e12, None),
+    ],
+)
+def test_parts_that_the_facts_lack(
+    name: str, gigabytes: float, bandwidth: float, fp16: float | None, capability: tuple[int, int] | None
+) -> None:
+    one = accelerators.find(name)
+    assert one is not None
+    assert (one.memory_gb, one.bandwidth(), one.peak_flops.get("fp16")) == (gigabytes, bandwidth, fp16)
+    assert one.compute_capability == capability
+
+
+def test_a_gaming_board_corrects_no_errors() -> None:
+    """Of 8 GB of GDDR6, 7.75 GiB and more are to be seen, where a data center's board would keep a sixteenth."""
+    one = accelerators.find("RTX 4060")
+    assert one is not None
+    assert one.memory().mid > 7.75 * 2**30
 
 
 def test_values_are_per_device() -> None:
@@ -179,8 +249,22 @@ def test_mig_slices(text: str, device: str, memory_gb: float, compute: float, ba
     assert part.link_bytes_per_second is None
 
 
+def test_slices_of_a_device_with_two_parts() -> None:
+    (part,) = accelerators.find_all("NVIDIA-RTX-PRO-4500-Blackwell-Server-Edition-MIG-1g.16gb")
+    whole = accelerators.find(part.slice_of)
+    assert whole is not None
+    assert (part.memory_gb, part.bandwidth()) == (16, whole.bandwidth() / 2)
+    assert accelerators.find_all("NVIDIA-RTX-PRO-4500-Blackwell-MIG-3g.16gb") == ()
+
+
 @pytest.mark.parametrize(
-    "text", ["T4-MIG-1g.5gb", "NVIDIA-H100-80GB-HBM3-MIG-9g.80gb", "A100-SXM4-40GB-MIG-7g.80gb", "mig-1g.5gb"]
+    "text",
+    [
+        "T4-MIG-1g.5gb",
+        "NVIDIA-H100-80GB-HBM3-MIG-9g.80gb",
+        "A100-SXM4-40GB-MIG-7g.80gb",
+        "mig-1g.5gb",
+    ],
 )
 def test_no_such_slice(text: str) -> None:
     assert accelerators.find_all(text) == ()

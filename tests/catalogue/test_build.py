@@ -131,8 +131,27 @@ def test_sizes_agree_with_exact_published_totals(rows: dict[str, dict[str, Any]]
     assert compared > 250
 
 
+def every_accelerator() -> list[dict[str, Any]]:
+    sys.path.insert(0, str(ROOT / "tools"))
+    from catalogue_builder import hardware
+
+    return hardware.every_accelerator(yaml.safe_load((FACTS / "accelerators.yaml").read_text()))
+
+
+def test_added_accelerators_are_no_facts_and_say_where_each_field_was_read() -> None:
+    known = {entry["name"] for entry in yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]}
+    added = [entry for entry in every_accelerator() if entry["name"] not in known]
+    assert len(added) == len(every_accelerator()) - len(known) == 21
+    fields = {"memory_gb": "memory", "memory_bandwidth_gb_s": "bandwidth", "compute_capability": "compute_capability"}
+    for entry in added:
+        said = [source for field, source in fields.items() if entry.get(field) is not None]
+        said += ["tflops"] if entry["dense_peak_tflops"] else []
+        said += ["interconnect"] if entry["interconnect"] else []
+        assert "all" in entry["source"] or entry["source"].keys() >= set(said), entry["name"]
+
+
 def test_recalled_fields_of_accelerators_are_null_with_a_note() -> None:
-    entries = yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]
+    entries = every_accelerator()
     assert [entry["name"] for entry in entries] == accelerators.names()
     checked = 0
     for entry in entries:
@@ -164,7 +183,7 @@ def test_recalled_fields_of_accelerators_are_null_with_a_note() -> None:
 
 
 def test_shipped_values_of_accelerators_are_the_facts() -> None:
-    for entry in yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]:
+    for entry in every_accelerator():
         one = accelerators.find(entry["name"])
         assert one is not None
         units = one.devices_per_unit
@@ -182,7 +201,7 @@ def test_shipped_values_of_accelerators_are_the_facts() -> None:
 
 def test_every_sourced_name_of_an_accelerator_finds_it() -> None:
     missing = []
-    for entry in yaml.safe_load((FACTS / "accelerators.yaml").read_text())["accelerators"]:
+    for entry in every_accelerator():
         for alias in [alias for aliases in entry.get("aliases", {}).values() for alias in aliases]:
             found = accelerators.find_all(alias.partition(": ")[2] or alias)
             missing += [alias] if entry["name"] not in [one.name for one in found] else []
@@ -204,7 +223,7 @@ def test_recalled_fields_of_instances_are_null() -> None:
             assert found.vcpus == entry.get("vcpus")
             assert found.network_gbps == entry.get("network_gbps")
         assert found.usd_per_hour == (entry.get("on_demand_usd_per_hour") or {}).get("value")
-        assert found.accelerator == entry["accelerator"]
+        assert found.accelerator == hardware.part_of(entry)
 
 
 def test_class_defaults_agree_with_the_facts(rows: dict[str, dict[str, Any]]) -> None:

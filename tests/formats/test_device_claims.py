@@ -131,7 +131,7 @@ def test_conditions_that_name_no_product_leave_it_open(expression: str) -> None:
         (f"true ? {H100} : false", "not understood"),
         (f"['H100'].exists(p, {PRODUCT}.contains(p))", "not understood"),
         (f"{'(' * 60}{H100}{')' * 60}", "not understood"),
-        (f"{PRODUCT} == 'NVIDIA RTX A5000'", "no accelerator of the catalogue satisfies"),
+        (f"{PRODUCT} == 'NVIDIA RTX A2000'", "no accelerator of the catalogue satisfies"),
         (f"{H100} && {MEMORY}.compareTo(quantity('100Gi')) > 0", "no accelerator of the catalogue satisfies"),
         ("device.attributes['gpu.nvidia.com'].type == 'mig'", "a MIG slice of any size"),
         (f"{PROFILE} == '1g.10gb'", "a MIG slice 1g.10gb of any GPU"),

@@ -93,9 +93,9 @@ def test_a_cached_model_keeps_its_name_and_a_profile_names_only_its_vendor() -> 
         ("nvidia-gpu-l4", 1, ("L4",)),
         ("amd-gpu-mi300x:8", 8, ("MI300X",)),
         ("nvidia-gpu-a100-80gb:2", 2, ("A100-SXM4-80GB", "A100-PCIE-80GB")),
-        ("nvidia-gpu-rtx4070-8gb:1", 1, ()),
+        ("nvidia-gpu-rtx4070-8gb:1", 1, ("RTX 4070 Laptop",)),
         ("cpu:4", None, ()),
-        ("google-tpu-v5e-2x2:4", None, ()),
+        ("google-tpu-v5e-2x2:4", None, ("TPU v5e",)),
         ("nvidia-gpu-l4:many", None, ("L4",)),
     ],
 )

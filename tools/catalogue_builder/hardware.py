@@ -23,8 +23,19 @@ _HIGHEST_PEAKS = {
 }
 # Memory that the facts call disputed (gpuhunt says 128, shallowsim 192), or of which there are variants under one name.
 _DISPUTED_MEMORY = ("MI308X",)
-_DISPUTED_BANDWIDTH = ("H20-3e",)  # 4000 in the source that was read, 4800 in others by its own word
 _SMALLER_VARIANTS = {"Ascend 910B": 32.0}
+# Fields that the facts call disputed, settled by what was read since. H20-3e: the facts' 4000 GB/s are those of the H20 of 96 GB.
+_SETTLED: dict[str, dict[str, Any]] = {
+    "H20-3e": {
+        "memory_bandwidth_gb_s": 4800,
+        "source": {
+            "bandwidth": [
+                "https://github.com/NVIDIA/nvbandwidth/issues/48 (official: 4.8 TB/s)",
+                "https://github.com/tile-ai/TileOPs/pull/1658 (4.80 TB/s, of which 81 % were measured)",
+            ]
+        },
+    }
+}
 # Packages whose halves are each a device (facts: the entries' notes).
 _DEVICES_PER_UNIT = {"MI250X": 2, "Ascend 910C": 2}
 
@@ -48,6 +59,15 @@ _READ_SINCE = {
 # Names that the facts mark as recalled, and that were found in public files since (several repositories print
 # torch.cuda.get_device_name or nvidia-smi of the part: "NVIDIA GH200 480GB", 97.8 GB of device memory).
 _FOUND_SINCE = {"GH200-96GB": ("NVIDIA GH200 480GB",)}
+# More short names that public manifests use. EC2, and SkyPilot after it, call both generations of Inferentia by that word
+# (`accelerators: Inferentia:6` is an inf2.24xlarge); KubeAI's profiles put the topology behind the generation.
+_SHORT_SINCE = {
+    "Inferentia2": ("Inferentia",),
+    "H20-3e": ("H20-141GB",),
+    "TPU v5e": ("google-tpu-v5e-1x1", "google-tpu-v5e-2x2", "google-tpu-v5e-2x4"),
+}
+# The facts' own names of parts in instance types, as the accelerators have them.
+_PARTS = {"rtx-pro-4500": "RTX PRO 4500 Blackwell Server Edition"}
 # The facts' own short names of sources.
 _SOURCES = {
     "aic": "ai-dynamo/aiconfigurator@095f58a",
@@ -102,7 +122,8 @@ def _visible(entry: dict[str, Any], per_unit: int, notes: list[str]) -> tuple[li
         total = entry["nvidia_smi_total_mib"] * 2**20
         return [round(total * _SMI_LOW), round(total * _SMI_MID), total], False
     smallest = _SMALLER_VARIANTS.get(entry["name"], size / per_unit) * _GIB
-    usual = _USUAL_SHARE.get(entry.get("memory_type", ""), _USUAL_SHARE_ELSE)
+    corrected = entry.get("ecc", True)
+    usual = _USUAL_SHARE.get(entry.get("memory_type", ""), _USUAL_SHARE_ELSE) if corrected else _USUAL_SHARE_ELSE
     return [round(smallest * _WORST_SHARE), round(whole * usual), round(whole)], False
 
 
@@ -177,7 +198,8 @@ class _Names:
         name = entry["name"]
         for label in (name, *_FOUND_SINCE.get(name, ())):
             _append(self.labels, accelerator_names.key(label), index)
-        _append(self.others, accelerator_names.squashed(name), index)
+        for short in (name, *_SHORT_SINCE.get(name, ())):
+            _append(self.others, accelerator_names.squashed(short), index)
         marks = entry.get("recalled_fields", ())
         for kind, aliases in entry.get("aliases", {}).items():
             for alias in aliases:
@@ -209,9 +231,6 @@ def _accelerator(entry: dict[str, Any]) -> dict[str, Any]:
     if speed is not None and _recalled(entry, "memory_bandwidth_gb_s"):
         speed = None
         notes.append("memory bandwidth recalled, unverified: withheld")
-    elif name in _DISPUTED_BANDWIDTH:
-        speed = None
-        notes.append("memory bandwidth disputed between sources: withheld")
     capability = entry.get("compute_capability")
     if capability and _recalled(entry, "compute_capability"):
         capability = None
@@ -248,13 +267,26 @@ def _accelerator(entry: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def every_accelerator(facts: dict[str, Any]) -> list[dict[str, Any]]:
+    """The entries of the facts, what is settled put right, and those of ``accelerators.jsonl`` each behind the one it names."""
+    entries = []
+    for entry in facts["accelerators"]:
+        settled = _SETTLED.get(entry["name"], {})
+        entries.append({**entry, **settled, "source": {**entry["source"], **settled.get("source", {})}})
+    for line in Path(__file__).with_name("accelerators.jsonl").read_text().splitlines():
+        entry = json.loads(line)
+        before = [each["name"] for each in entries].index(entry.pop("after"))
+        entries.insert(before + 1, entry)
+    return entries
+
+
 def accelerators(facts: dict[str, Any], report: dict[str, Any]) -> bytes:
     """The shipped table: entries, where each label and other name leads, and the sources, each text once."""
     names = _Names()
     texts: dict[str, int] = {}
     shipped = []
     recalled = []
-    for index, entry in enumerate(facts["accelerators"]):
+    for index, entry in enumerate(every_accelerator(facts)):
         names.add(entry, index)
         made = _accelerator(entry)
         for field, sources in made["sources"].items():
@@ -269,7 +301,7 @@ def accelerators(facts: dict[str, Any], report: dict[str, Any]) -> bytes:
         "shipped": len(shipped),
         "recalled fields": recalled,
         "recalled aliases": names.recalled,
-        "disputed": sorted({*_DISPUTED_PEAKS, *_DISPUTED_MEMORY, *_DISPUTED_BANDWIDTH}),
+        "disputed": sorted({*_DISPUTED_PEAKS, *_DISPUTED_MEMORY}),
     }
     head = {"sources": list(texts), "labels": dict(sorted(names.labels.items())), "others": dict(sorted(names.others.items()))}
     lines = ",\n".join(json.dumps(entry, separators=(",", ":")) for entry in shipped)
@@ -278,6 +310,12 @@ def accelerators(facts: dict[str, Any], report: dict[str, Any]) -> bytes:
 
 def more_instances() -> list[dict[str, Any]]:
     return [json.loads(line) for line in Path(__file__).with_name("instances.jsonl").read_text().splitlines()]
+
+
+def part_of(entry: dict[str, Any]) -> str:
+    """The accelerator of an instance type, by its name in the catalogue."""
+    name: str = entry["accelerator"]
+    return _PARTS.get(name, name)
 
 
 def instances(facts: dict[str, Any], report: dict[str, Any]) -> bytes:
@@ -305,7 +343,7 @@ def instances(facts: dict[str, Any], report: dict[str, Any]) -> bytes:
         record = {
             "name": entry["type"],
             "cloud": entry["cloud"],
-            "accelerator": entry["accelerator"],
+            "accelerator": part_of(entry),
             # The source counts 1 for a share of a device: how many a pod can ask for is then not known.
             "count": None if fraction and entry["accelerator_count"] else entry["accelerator_count"],
             "vcpus": None if "vcpus" in recalled else entry.get("vcpus"),

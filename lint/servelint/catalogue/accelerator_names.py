@@ -57,8 +57,14 @@ class MigProfile(NamedTuple):
     memory_gb: int
 
 
+# No H100 has 40 GB: Truss and Slurm clusters call half of one so, which is the profile of three compute slices.
+_UNSAID_PROFILES = {"h100-40gb": MigProfile("h100-80gb", 3, 40)}
+
+
 def mig_profile(text: str) -> MigProfile | None:
-    """The profile that a label with a MIG suffix names (``…-MIG-1g.5gb``, ``… MIG 1g.10gb+me``)."""
+    """The profile that a label with a MIG suffix names (``…-MIG-1g.5gb``, ``… MIG 1g.10gb+me``), or ``H100_40GB``."""
     joined = key(text)
+    if joined in _UNSAID_PROFILES:
+        return _UNSAID_PROFILES[joined]
     match = re.fullmatch(_MIG, joined) if "-mig-" in joined else None
     return MigProfile(match["device"], int(match["compute"]), int(match["memory"])) if match else None

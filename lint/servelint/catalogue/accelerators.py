@@ -24,9 +24,13 @@ _GIB = 2**30
 # of an 80 GB device all of it (`nvidia-smi mig -lgip` and torch on such slices).
 _MIG_LOW, _MIG_MID, _MIG_HIGH = 0.88, 0.95, 1.0
 _MIG_CAPABILITY = (8, 0)
-# Devices whose MIG profiles count quarters; the others count sevenths of the compute and eighths of the memory
-# (NVIDIA MIG user guide, supported MIG profiles).
-_QUARTERED = ("A30", "RTX PRO 6000 Blackwell")
+# Parts of the compute and of the memory that the MIG profiles of a device count, where they are not sevenths of the compute and
+# eighths of the memory (NVIDIA MIG user guide, supported GPUs and MIG profiles).
+_PARTS = {
+    "A30": 4, "RTX PRO 6000 Blackwell": 4,
+    "RTX PRO 5000 Blackwell": 2, "RTX PRO 5000 72GB Blackwell": 2,
+    "RTX PRO 4500 Blackwell": 2, "RTX PRO 4500 Blackwell Server Edition": 2,
+}  # fmt: skip
 # Bytes per second and direction of 16 lanes: 8, 16, 32 GT/s with 128b/130b coding.
 _PCIE_X16 = {3: 15.75e9, 4: 31.5e9, 5: 63.0e9}
 
@@ -197,8 +201,8 @@ def _accelerator(table: Mapping[str, Any], index: int) -> Accelerator:
 
 def _slice(device: Accelerator, profile: accelerator_names.MigProfile) -> Accelerator | None:
     """The MIG slice of ``device``; None where the device has no such profile."""
-    parts = 4 if device.name in _QUARTERED else 7
-    memory_parts = 4 if device.name in _QUARTERED else 8
+    parts = _PARTS.get(device.name, 7)
+    memory_parts = _PARTS.get(device.name, 8)
     if device.vendor != "NVIDIA" or device.memory_gb is None or (device.compute_capability or (0, 0)) < _MIG_CAPABILITY:
         return None
     if not 1 <= profile.compute <= parts or profile.memory_gb > device.memory_gb:
