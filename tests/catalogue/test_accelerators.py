@@ -261,6 +261,9 @@ def test_slices_of_a_device_with_two_parts() -> None:
     "text",
     [
         "T4-MIG-1g.5gb",
+        "L40S-MIG-3g.40gb",
+        "L20-MIG-3g.40gb",
+        "RTX-4090-MIG-1g.5gb",
         "NVIDIA-H100-80GB-HBM3-MIG-9g.80gb",
         "A100-SXM4-40GB-MIG-7g.80gb",
         "mig-1g.5gb",

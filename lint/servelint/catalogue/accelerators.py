@@ -23,7 +23,8 @@ _GIB = 2**30
 # A MIG slice shows 0.88 to 1 GiB per gigabyte of its profile's name: H200 1g.18gb has 16.0 GiB, A100 1g.5gb 4.75 GiB, 7g.80gb
 # of an 80 GB device all of it (`nvidia-smi mig -lgip` and torch on such slices).
 _MIG_LOW, _MIG_MID, _MIG_HIGH = 0.88, 0.95, 1.0
-_MIG_CAPABILITY = (8, 0)
+# The chips of data centers can be cut (A100 and A30, H100 and its kin, B200, B300); of later capabilities only the boards below.
+_MIG_CAPABILITIES = ((8, 0), (9, 0), (10, 0), (10, 3))
 # Parts of the compute and of the memory that the MIG profiles of a device count, where they are not sevenths of the compute and
 # eighths of the memory (NVIDIA MIG user guide, supported GPUs and MIG profiles).
 _PARTS = {
@@ -203,7 +204,9 @@ def _slice(device: Accelerator, profile: accelerator_names.MigProfile) -> Accele
     """The MIG slice of ``device``; None where the device has no such profile."""
     parts = _PARTS.get(device.name, 7)
     memory_parts = _PARTS.get(device.name, 8)
-    if device.vendor != "NVIDIA" or device.memory_gb is None or (device.compute_capability or (0, 0)) < _MIG_CAPABILITY:
+    if device.name not in _PARTS and device.compute_capability not in _MIG_CAPABILITIES:
+        return None
+    if device.vendor != "NVIDIA" or device.memory_gb is None:
         return None
     if not 1 <= profile.compute <= parts or profile.memory_gb > device.memory_gb:
         return None
