@@ -63,6 +63,8 @@ FORMATS = (
     Deferred("plan", "servelint.formats.plan", "NativePlan"),
     Deferred("kubernetes", "servelint.formats.kubernetes", "Kubernetes"),
     Deferred("leaderworkerset", "servelint.formats.leaderworkerset", "LeaderWorkerSet"),
+    Kinds("jobset", "jobset.x-k8s.io", {"JobSet": "job_sets.deployments"}),
+    Kinds("mpijob", "kubeflow.org", {"MPIJob": "mpi_jobs.deployments"}),
     Deferred("compose", "servelint.formats.compose", "Compose"),
     Deferred("skypilot", "servelint.formats.skypilot", "SkyPilot"),
     Deferred("engine-config", "servelint.formats.engine_config", "EngineConfig"),

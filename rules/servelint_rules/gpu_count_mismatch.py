@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from servelint.deployment import Container
 
 # Kubernetes' own objects: whoever else owns one may change its pods.
-_PLAIN = ("kubernetes", "leaderworkerset")
+_PLAIN = ("kubernetes", "leaderworkerset", "jobset")
 # Formats whose reading joins all pods and processes of a replica, and knows what their operator adds.
 _JOINED = (
     "aibrix", "compose", "dstack", "dynamo", "helm-values", "kaito", "kserve", "kthena", "kubeai", "llm-d-benchmark", "llmaz",
-    "ome", "ray", "rbg", "skypilot", "srt-slurm", "truss", "vllm-runtime",
+    "mpijob", "ome", "ray", "rbg", "skypilot", "srt-slurm", "truss", "vllm-runtime",
 )  # fmt: skip
 # They come by whole machines, so a machine that is larger than its replica is no choice of the manifest.
 _WHOLE_MACHINES = ("kaito", "srt-slurm")

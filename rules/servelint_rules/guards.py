@@ -23,10 +23,11 @@ _NO_GPU_DEVICES = frozenset(("cpu", "tpu", "neuron", "xpu", "npu"))
 # Labels and annotations by which an operator marks the objects it builds or changes.
 _OPERATORS = ("ray.io/", "nvidia.com/dynamo", "serving.kserve.io/", "kaito.sh/", "kubeai.org/", "workloads.x-k8s.io/",
               "orchestration.aibrix.ai/", "modelserving.volcano.sh/", "apps.nvidia.com/")  # fmt: skip
-TEMPLATED = ("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena", "llmaz")
+TEMPLATED = ("kubernetes", "leaderworkerset", "jobset", "rbg", "aibrix", "kthena", "llmaz")
 """Formats whose pods are made of a template that the user writes whole: their controllers add variables and, for some, an
 init container that loads the model, but no probe and no volume at ``/dev/shm`` (pkg/discovery/injector.go of
-sgl-project/rbg, pkg/controller of vllm-project/aibrix and InftyAI/llmaz, pkg/model-serving-controller of volcano-sh/kthena).
+sgl-project/rbg, pkg/controller of vllm-project/aibrix and InftyAI/llmaz, pkg/model-serving-controller of volcano-sh/kthena,
+pkg/controllers of kubernetes-sigs/jobset).
 """
 # Owners of those formats whose pods another controller completes: KubeRay mounts /dev/shm and adds probes.
 _COMPLETED = frozenset(("RayClusterFleet", "RayClusterReplicaSet"))

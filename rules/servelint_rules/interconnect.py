@@ -24,7 +24,7 @@ _VARIABLES = ("NCCL_IB", "NCCL_NET", "NCCL_SOCKET_IFNAME", "NCCL_TUNER", "NCCL_M
 _INTERFACES = ("NCCL_SOCKET_IFNAME", "GLOO_SOCKET_IFNAME")
 # Racks in which the GPUs of several nodes are on one NVLink switch.
 _RACKS = ("GB200", "GB300")
-_FORMATS = ("kubernetes", "leaderworkerset", "rbg", "aibrix", "kthena")
+_FORMATS = ("kubernetes", "leaderworkerset", "jobset", "rbg", "aibrix", "kthena")
 
 
 @rule(

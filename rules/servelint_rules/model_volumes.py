@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from servelint.source.nodes import Node
 
 # Formats whose controllers bring no model into the pod by themselves.
-_FORMATS = ("kubernetes", "leaderworkerset", "rbg", "aibrix")
+_FORMATS = ("kubernetes", "leaderworkerset", "jobset", "rbg", "aibrix")
 # Commands of a script that put nothing into a directory.
 _IDLE = frozenset(
     (

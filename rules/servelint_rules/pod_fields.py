@@ -46,7 +46,7 @@ _METADATA = _fields("labels annotations name namespace generateName finalizers o
 _SPEC = _fields(
     "replicas selector template serviceName strategy updateStrategy volumeClaimTemplates podManagementPolicy predictor"
 )
-_OWNERS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Job", "LeaderWorkerSet", "ModelServing")
+_OWNERS = ("Pod", "Deployment", "ReplicaSet", "StatefulSet", "Job", "JobSet", "LeaderWorkerSet", "ModelServing")
 
 
 @rule(

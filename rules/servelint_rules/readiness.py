@@ -50,7 +50,7 @@ def no_readiness_probe(case: ContainerCase) -> Iterator[Verdict]:
     """
     container, pool = case.container, case.pool
     pod, command = container.pod, container.command
-    if pod is None or not guards.shows_all(case) or not pods.is_first(container, pool) or pod.owner in ("Pod", "Job"):
+    if pod is None or not guards.shows_all(case) or not pods.is_first(container, pool) or pod.owner in ("Pod", "Job", "JobSet"):
         return
     if container.node.get("readinessProbe") is not None or command is None or "dynamo" in command.launcher:
         return

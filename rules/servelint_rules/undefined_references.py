@@ -29,6 +29,7 @@ _GIVEN = {
     "aibrix": ("STORM_SERVICE_", "ROLESET_", "ROLE_", "PODSET_", "POD_GROUP_", "RAY_", "KUBERAY_", "FQ_RAY_IP", "AIBRIX_"),
     "kthena": ("ENTRY_ADDRESS", "GROUP_SIZE", "WORKER_INDEX"),
     "kubernetes": ("JOB_COMPLETION_INDEX",),
+    "jobset": ("JOB_COMPLETION_INDEX",),
 }
 # The kubelet makes variables for the Services of the namespace.
 _LINKS = ("_SERVICE_HOST", "_SERVICE_PORT", "_PORT", "_TCP", "_ADDR", "_PROTO")

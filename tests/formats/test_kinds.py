@@ -6,7 +6,7 @@ import pytest
 
 from format_reading import Reading
 from servelint.builtin import FORMATS, Kinds
-from servelint.formats.kind_shapes import _OWN
+from servelint.formats.kind_shapes import _OWN, _PLAIN
 from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
@@ -34,4 +34,4 @@ def test_an_empty_object_and_one_of_another_group_are_no_deployment(each: Kinds,
 
 
 def test_the_shapes_of_all_kinds_are_known() -> None:
-    assert {(each.group, kind) for each, kind in TABLE} <= set(_OWN)
+    assert {(each.group, kind) for each, kind in TABLE} <= {*_OWN, *_PLAIN}

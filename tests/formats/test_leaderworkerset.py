@@ -119,6 +119,16 @@ def test_a_leader_without_gpus_starts_ranks_on_the_workers() -> None:
     assert (pool.nodes.value, pool.gpus_per_node.value, pool.gpu_resource) == (2, 8, "nvidia.com/gpu")
 
 
+def test_the_gpu_type_is_that_of_the_workers_where_the_leader_has_none() -> None:
+    text = group(RAY_WORKER % 8, leader=vllm(gpus=None, name="leader"), size="size: 3, ")
+    placed = text.replace("workerTemplate: {spec: {", "workerTemplate: {spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, ")
+    [deployment] = recognise(placed)
+    accelerator = deployment.pools[0].accelerator
+    assert accelerator.value.name == "L4"
+    assert accelerator.place is not None
+    assert placed[accelerator.place.span.start : accelerator.place.span.end] == "NVIDIA-L4"
+
+
 def test_a_group_of_one_never_runs_the_worker_template() -> None:
     [deployment] = recognise(group(RAY_WORKER % 4, leader=vllm(name="leader"), size="size: 1, "))
     assert deployment.pools[0].gpus_per_node.value == 8

@@ -44,6 +44,7 @@ NEVER_STATED = {
     "kaito": {"version"},  # of KAITO's image
     "llm-d-benchmark": {"engine"},  # always vLLM
     "compose": {"accelerator"},  # a host is what it is
+    "mpijob": {"replicas_min"},  # it is one group of ranks
     "truss": {"replicas_min"},  # of Baseten's autoscaling settings
 }
 # Errors that are true of the file.

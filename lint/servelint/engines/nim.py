@@ -23,7 +23,10 @@ _RELEASES = images.Releases(
     r"v?(\d+(?:\.\d+){1,2})(-.*)?",
     "pin the image by its tag",
 )
-_SERVERS = frozenset(("nim-serve", "start-server.sh", "start_server.sh"))
+_SERVERS = frozenset((
+    "nim-serve", "start-server.sh", "start_server.sh",
+    "start-mpi-cluster.sh", "vllm_nvext.entrypoints.openai.api_server",  # on every rank of mpirun, in the chart nim-llm 1.x
+))  # fmt: skip
 # What the image's entrypoint runs in place of the server.
 _UTILITIES = frozenset(("list-model-profiles", "download-to-cache", "create-model-store", "check-cache-env"))
 

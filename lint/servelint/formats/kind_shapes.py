@@ -21,6 +21,7 @@ _POD = "spec spec.containers"
 _WORKLOAD = "spec spec.template spec.template.spec spec.template.spec.containers"
 _CRON = "spec spec.jobTemplate spec.jobTemplate.spec spec.jobTemplate.spec.template spec.jobTemplate.spec.template.spec"
 _GROUP = "spec.leaderWorkerTemplate"
+_RANKS = "spec.mpiReplicaSpecs"
 _LLM = "spec spec.model spec.template spec.template.containers spec.parallelism spec.worker spec.prefill"
 _ENGINES = "spec spec.engineConfig spec.engineConfig.runner spec.decoderConfig"
 _FLEET = "spec spec.template spec.template.spec spec.template.spec.headGroupSpec"
@@ -42,6 +43,13 @@ _PLAIN = {
         "spec", _GROUP, *(
             f"{_GROUP}.{template}{end}"
             for template in ("leaderTemplate", "workerTemplate") for end in ("", ".spec", ".spec.containers")
+        ),
+    )),
+    ("jobset.x-k8s.io", "JobSet"): "spec spec.replicatedJobs",
+    ("kubeflow.org", "MPIJob"): " ".join((
+        "spec", _RANKS, *(
+            f"{_RANKS}.{one}{end}"
+            for one in ("Launcher", "Worker") for end in ("", ".template", ".template.spec", ".template.spec.containers")
         ),
     )),
     ("ray.io", "RayCluster"): "spec spec.headGroupSpec",
@@ -84,7 +92,7 @@ _OWN = {
 }
 # Kinds whose fields stand beside `metadata`, and those of which an object has at least one (KAITO: api/v1beta1, Workspace).
 _WITHOUT_SPEC = {("kaito.sh", "Workspace"): ("inference", "tuning")}
-_LISTS = frozenset(("containers", "roles", "roleTemplates", "services", "workers", "backends"))
+_LISTS = frozenset(("containers", "roles", "roleTemplates", "services", "workers", "backends", "replicatedJobs"))
 
 
 def report(document: Document, surroundings: Surroundings) -> None:

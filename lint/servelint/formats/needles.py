@@ -29,6 +29,8 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
     # Every pod spec has the key "containers"; the kind is not looked for, since it has many spellings in YAML and JSON.
     "kubernetes": ((b"containers", ENGINE),),
     "leaderworkerset": ((b"leaderworkerset.x-k8s.io", ENGINE),),
+    "jobset": ((b"jobset.x-k8s.io", ENGINE),),
+    "mpijob": ((b"mpireplicaspecs", ENGINE),),
     "compose": ((b"services", ENGINE),),
     "skypilot": ((b"run:", ENGINE),),
     "engine-config": tuple((word.encode(),) for key in sorted(ENGINE_SETTINGS) for word in (key, key.replace("-", "_"))),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Deployment, Role
 from servelint.facts import Fact, FactState, Origin, OriginKind
-from servelint.formats import controller_words, devices, podspec, roles
+from servelint.formats import controller_words, devices, podspec, roles, scheduling
 from servelint.formats.writers import together
 from servelint.records import NamedTuple
 
@@ -81,16 +81,20 @@ def pools(document: Document, group: Group, surroundings: Surroundings, *, owner
 
 
 def deployed(
-    document: Document, item: Node, format_name: str, pools: Sequence[Pool], surroundings: Surroundings
+    document: Document, item: Node, format_name: str, pools: Sequence[Pool], surroundings: Surroundings, *, partial: bool = False
 ) -> Iterator[Deployment]:
-    """The deployment of an object's pools, if it has any; a size or a replica count that is no number is reported."""
+    """The deployment of an object's pools, if it has any; a size or a replica count that is no number is reported.
+
+    ``partial``: another file completes the object.
+    """
     if not pools:
         return
     name = controller_words.label_of(item).text
     for pool in pools:
         for fact in (pool.replicas_min, pool.nodes):
             podspec.report_invalid(surroundings, name, fact)
-    yield Deployment(name, format_name, document, tuple(with_roles(pools)))
+    notes = (podspec.PATCHED,) if partial else ()
+    yield Deployment(name, format_name, document, tuple(with_roles(pools)), notes=notes)
 
 
 def with_roles(pools: Sequence[Pool]) -> list[Pool]:
@@ -141,6 +145,7 @@ def with_workers(document: Document, pool: Pool, worker: Node | None, size: Fact
         writer = together((document, asked.limit), (document, asked.request))
         origin = Origin(OriginKind.DERIVED, f"{size.value} pods, of which the leader asks for no accelerator")
         return pool._replace(
+            accelerator=scheduling.accelerator(document, worker) or pool.accelerator,
             gpu_resource=asked.resource,
             gpus_per_node=theirs._replace(writer=writer),
             nodes=Fact.known("nodes", size.value - 1, origin),

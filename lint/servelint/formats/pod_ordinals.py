@@ -1,4 +1,4 @@
-"""Whether an option of the engine is the index that its controller gives the pod: of a StatefulSet or an Indexed Job."""
+"""Whether an option of the engine is the index that its controller gives the pod: a StatefulSet, an Indexed Job or a JobSet."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from servelint.deployment import Container
 
-# Where the index stands in a pod: labels and annotations of apps/v1 and batch/v1.
-_FIELDS = ("apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index")
+# Where the index stands in a pod: labels and annotations of apps/v1, of batch/v1 and, for Jobs of one pod, of a JobSet.
+_FIELDS = ("apps.kubernetes.io/pod-index", "batch.kubernetes.io/job-completion-index", "jobset.sigs.k8s.io/job-index")
 _OF_NAME = r"\$\{(?:HOSTNAME|POD_NAME|MY_POD_NAME)##\*-\}"
 
 
