@@ -402,6 +402,12 @@ def test_variables_of_the_runtime_reach_the_command_line_of_the_service() -> Non
         ("serving.kserve.io/deploymentMode: Standard, serving.kserve.io/autoscalerClass: external", "minReplicas: 2", 2, None),
         ("serving.kserve.io/deploymentMode: Serverless", "minReplicas: 2", 2, None),
         ("autoscaling.knative.dev/min-scale: '3', autoscaling.knative.dev/max-scale: '4'", "", 1, None),  # KServe drops both
+        ("autoscaling.knative.dev/minScale: '3', autoscaling.knative.dev/maxScale: '4'", "", 1, 4),  # and sets min-scale alone
+        ("autoscaling.knative.dev/maxScale: '4'", "maxReplicas: 2", 1, 2),
+        ("autoscaling.knative.dev/maxScale: '0'", "", 1, None),
+        ("", "annotations: {autoscaling.knative.dev/max-scale: '4'}", 1, None),
+        ("autoscaling.knative.dev/maxScale: '4'", "annotations: {autoscaling.knative.dev/maxScale: '3'}", 1, 3),
+        ("serving.kserve.io/deploymentMode: Standard, autoscaling.knative.dev/maxScale: '4'", "", 1, 1),
     ],
 )  # fmt: skip
 def test_replicas_by_the_mode_and_the_autoscaler(marks: str, stated: str, low: int, high: int | None) -> None:

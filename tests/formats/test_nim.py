@@ -165,10 +165,26 @@ def test_a_claim_that_the_operator_makes_is_read() -> None:
     assert (claimed.gpus_per_node.state, claimed.accelerator.state) == (FactState.UNKNOWN, FactState.UNKNOWN)
 
 
-def test_knative_scales_by_annotations() -> None:
-    marks = "{autoscaling.knative.dev/min-scale: '1', autoscaling.knative.dev/max-scale: '10'}"
-    pool = service(f"inferencePlatform: kserve, replicas: 1, annotations: {marks}")
-    assert (pool.replicas_min.value, pool.replicas_max.value) == (1, 10)
+KNATIVE = "autoscaling.knative.dev"
+MODE = "serving.kserve.io/deploymentMode"
+
+
+@pytest.mark.parametrize(
+    ("marks", "stated", "low", "high"),
+    [
+        (f"{MODE}: Standard", "replicas: 3", 3, 3),
+        (f"{MODE}: RawDeployment", "scale: {enabled: true, hpa: {minReplicas: 2, maxReplicas: 5}}", 2, 5),
+        (f"{MODE}: Knative", "replicas: 3", 1, None),  # the operator states it for Deployments alone
+        (f"{MODE}: Serverless", "scale: {enabled: true, hpa: {minReplicas: 2, maxReplicas: 5}}", 1, None),
+        (f"{KNATIVE}/min-scale: '2', {KNATIVE}/max-scale: '10'", "replicas: 3", 1, None),  # KServe drops both
+        (f"{KNATIVE}/minScale: '2', {KNATIVE}/maxScale: '10'", "", 1, 10),  # and lets these through, but sets min-scale
+        ("", "", 1, None),
+        ("", "replicas: 3", None, None),  # the mode is the cluster's
+    ],
+)
+def test_replicas_on_kserve_are_those_of_its_mode(marks: str, stated: str, low: int | None, high: int | None) -> None:
+    pool = service(f"inferencePlatform: kserve, annotations: {{{marks}}}" + (f", {stated}" if stated else ""))
+    assert (pool.replicas_min.get(None), pool.replicas_max.get(None)) == (low, high)
 
 
 @pytest.mark.parametrize("value", ["many", "0", "-1", "1.5"])

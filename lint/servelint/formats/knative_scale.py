@@ -2,8 +2,9 @@
 
 Sources: knative/serving ``pkg/apis/autoscaling/register.go`` (``min-scale`` is 0 and ``max-scale`` 0, no limit, by default; the
 HorizontalPodAutoscaler never goes below 1); Cloud Run, Knative's ``Service`` (``run.googleapis.com/minScale``). The initial
-scale says with how many a revision starts, and bounds nothing. KServe puts ``minReplicas`` and ``maxReplicas`` in place of these
-annotations (``ServiceAnnotationDisallowedList``), so that those of an InferenceService say nothing.
+scale says with how many a revision starts, and bounds nothing. KServe 0.11 to 0.17 drops ``min-scale`` and ``max-scale`` of an
+InferenceService and of its predictor (``ServiceAnnotationDisallowedList``) and sets them by ``minReplicas`` and, where there is
+one, ``maxReplicas`` (``reconcilers/knative/ksvc_reconciler.go``): ``maxScale``, the older spelling, gets through to Knative.
 """
 
 from __future__ import annotations
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 _GROUP = "autoscaling.knative.dev"
 _CLOUD_RUN = "run.googleapis.com"
 _CLASS = f"{_GROUP}/class"
+KSERVE_MODE = "serving.kserve.io/deploymentMode"
+"""The annotation that says whether KServe uses Knative."""
+WITHOUT_KNATIVE = ("RawDeployment", "Standard")
+"""Its values where KServe makes Deployments; the second is the newer name."""
 
 
 def bounds(document: Document, annotations: Node | None, group: str = _GROUP) -> tuple[Fact[int] | None, Fact[int] | None]:
@@ -30,9 +35,26 @@ def bounds(document: Document, annotations: Node | None, group: str = _GROUP) ->
         fact = launches.whole(document, annotations.get(key), name, key) if annotations is not None and key else None
         found.append(fact)
     low, high = found
+    return low, _limit(high)
+
+
+def _limit(high: Fact[int] | None) -> Fact[int] | None:
     if high is not None and high.is_known and high.value == 0:
-        high = Fact.unknown(high.name, "max-scale is 0, so there is no limit", origin=high.origin)
-    return low, high
+        return Fact.unknown(high.name, "max-scale is 0, so there is no limit", origin=high.origin)
+    return high
+
+
+def most_under_kserve(document: Document, *annotations: Node | None) -> Fact[int] | None:
+    """The most replicas of a service without ``maxReplicas`` that its annotations state, the first ones first; None for none."""
+    key = f"{_GROUP}/maxScale"
+    nodes = [marks.get(key) for marks in annotations if marks is not None]
+    found = (launches.whole(document, node, "replicas.max", key) for node in nodes if node is not None)
+    return _limit(next(found, None))
+
+
+def names_knative(annotations: Node | None) -> bool:
+    """Whether ``annotations`` have any that Knative's autoscaler reads."""
+    return annotations is not None and any(key.startswith(f"{_GROUP}/") for key, _, _ in annotations.entries_at())
 
 
 def of_service(document: Document, service: Node, *, partial: bool) -> tuple[Fact[int], Fact[int]]:

@@ -18,6 +18,7 @@ from servelint.formats import (
     controller_words,
     devices,
     huggingface_server,
+    knative_scale,
     kserve_workers as workers,
     launches,
     model_uris,
@@ -44,7 +45,6 @@ MAIN = "kserve-container"
 NOTE = "this is a serving runtime; the InferenceService that uses it names the model"
 _GROUP = "serving.kserve.io/"
 _RUNTIMES = ("ServingRuntime", "ClusterServingRuntime")
-_PLAIN_MODES = ("RawDeployment", "Standard")  # without Knative; the second is the newer name
 _FRAMEWORKS = ("model", "huggingface")  # the second: predictors of KServe before 0.14
 _TELLING = ("--tensor-parallel-size", "--max-model-len", "--gpu-memory-utilization", "--max_model_len", "--tensor_parallel_size")
 # How a runtime starts an engine, by the engine that its name or the model's format says.
@@ -307,13 +307,16 @@ def _replicas(document: Document, item: Node, predictor: MappingNode) -> tuple[F
     low = launches.whole(document, predictor.get("minReplicas"), launches.REPLICAS, "minReplicas") or one
     high = launches.whole(document, predictor.get("maxReplicas"), "replicas.max", "maxReplicas")
     scaler = item.text_at("metadata", "annotations", f"{_GROUP}autoscalerClass") or "hpa"
-    mode = item.text_at("metadata", "annotations", f"{_GROUP}deploymentMode")
-    plain = mode in _PLAIN_MODES and scaler in ("hpa", "keda", "none") and predictor.get("workerSpec") is None
+    mode = item.text_at("metadata", "annotations", knative_scale.KSERVE_MODE)
+    plain = mode in knative_scale.WITHOUT_KNATIVE and scaler in ("hpa", "keda", "none") and predictor.get("workerSpec") is None
     if plain and scaler == "hpa" and low.is_known and low.value == 0:
         low = one._replace(origin=Origin(OriginKind.DERIVED, "its HorizontalPodAutoscaler keeps one replica", low.place))
     unbound = high is None or (high.is_known and high.value == 0)
     if plain and (scaler == "none" or (unbound and low.get(0) > 0)):
         return low, low._replace(name="replicas.max")
     if high is None or unbound:
-        high = Fact.unknown("replicas.max", "maxReplicas is not set, so the autoscaler decides")
+        kept = None
+        if mode not in knative_scale.WITHOUT_KNATIVE and predictor.get("workerSpec") is None:
+            kept = knative_scale.most_under_kserve(document, predictor.get("annotations"), item.get("metadata", "annotations"))
+        high = kept or Fact.unknown("replicas.max", "maxReplicas is not set, so the autoscaler decides")
     return low, high

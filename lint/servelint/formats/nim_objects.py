@@ -4,7 +4,8 @@ A NIM is an image that holds one model (or, as ``llm-nim``, any) and chooses one
 ``multiNode`` the operator makes groups of ``parallelism.pipeline`` pods with ``parallelism.tensor`` GPUs each.
 
 Source: NVIDIA/k8s-nim-operator ``api/apps/v1alpha1/nim{service,cache}_types.go`` (``getLWSCommonEnv``, ``GetLWSSize``) and
-``internal/controller/platform/standalone/nimservice.go`` (``addGPUResources``).
+``internal/controller/platform/standalone/nimservice.go`` (``addGPUResources``); on KServe ``GetInferenceServiceParams``, whose
+annotations KServe filters as any (:mod:`servelint.formats.knative_scale`).
 """
 
 from __future__ import annotations
@@ -209,18 +210,31 @@ class _Service(NamedTuple):
 
     def _replicas(self) -> tuple[Fact[int], Fact[int]]:
         document, node = self.document, self.node
+        if node.text_at("inferencePlatform") == "kserve":
+            from servelint.formats import knative_scale  # lazy: few services run on KServe
+
+            if node.text_at("annotations", knative_scale.KSERVE_MODE) not in knative_scale.WITHOUT_KNATIVE:
+                return self._by_knative()
         if (node.text_at("scale", "enabled") or "").lower() == "true":
             low = launches.whole(document, node.get("scale", "hpa", "minReplicas"), launches.REPLICAS, "hpa.minReplicas")
             high = launches.whole(document, node.get("scale", "hpa", "maxReplicas"), "replicas.max", "hpa.maxReplicas")
             one = Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DEFAULT, "default of the autoscaler for minReplicas"))
             return low or one, high or Fact.unknown("replicas.max", "scale.hpa states no maxReplicas")
         fixed = podspec.replicas(document, template_of(node))
-        if node.text_at("inferencePlatform") != "kserve":
-            return fixed, fixed._replace(name="replicas.max")
-        from servelint.formats import knative_scale  # lazy: few services run on it
+        return fixed, fixed._replace(name="replicas.max")
 
-        low, high = knative_scale.bounds(document, node.get("annotations"))
-        return low or fixed, high or (low or fixed)._replace(name="replicas.max")
+    def _by_knative(self) -> tuple[Fact[int], Fact[int]]:
+        """Under KServe's other mode, or the cluster's: there the operator leaves ``replicas`` and ``scale`` out."""
+        from servelint.formats import knative_scale
+
+        node, marks = self.node, self.node.get("annotations")
+        low = Fact.known(launches.REPLICAS, 1, Origin(OriginKind.DEFAULT, "default of KServe for minReplicas"))
+        stated = node.get("replicas") is not None or node.get("scale") is not None
+        if stated and node.text_at("annotations", knative_scale.KSERVE_MODE) is None and not knative_scale.names_knative(marks):
+            reason = "whether KServe makes Deployments of that many pods is set in the cluster"
+            low = Fact.unknown(launches.REPLICAS, reason, f"annotate {knative_scale.KSERVE_MODE}")
+        most = knative_scale.most_under_kserve(self.document, marks)
+        return low, most or Fact.unknown("replicas.max", "nothing limits how far Knative scales it")
 
 
 def _cache_pool(cache: _Cache) -> Pool:
