@@ -121,7 +121,9 @@ def test_a_leader_without_gpus_starts_ranks_on_the_workers() -> None:
 
 def test_the_gpu_type_is_that_of_the_workers_where_the_leader_has_none() -> None:
     text = group(RAY_WORKER % 8, leader=vllm(gpus=None, name="leader"), size="size: 3, ")
-    placed = text.replace("workerTemplate: {spec: {", "workerTemplate: {spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, ")
+    placed = text.replace(
+        "workerTemplate: {spec: {", "workerTemplate: {spec: {nodeSelector: {nvidia.com/gpu.product: NVIDIA-L4}, "
+    )
     [deployment] = recognise(placed)
     accelerator = deployment.pools[0].accelerator
     assert accelerator.value.name == "L4"
