@@ -24,6 +24,7 @@ def container(resources: str):
         ("{limits: {nvidia.com/gpu: 0}}", 0),
         ("{requests: {amd.com/gpu: 8}}", 8),
         ("{requests: {habana.ai/gaudi: '2'}, limits: {habana.ai/gaudi: 2}}", 2),
+        ("{limits: {nvidia.com/gpu: 8, nvidia.com/gpumem: 4000, example.com/nic-of-gpu: 8}}", 8),
         ("{limits: {cpu: 8, memory: 64Gi, nvidia.com/gpu: 1, rdma/ib: 1}}", 1),
     ],
 )
@@ -52,6 +53,12 @@ def test_the_place_is_the_limit() -> None:
         ("{limits: {nvidia.com/mig-1g.10gb: 1}}", "nvidia.com/mig-1g.10gb", "MIG"),
         ("{limits: {huawei.com/Ascend910B4: 1, huawei.com/Ascend910B4-memory: 16384}}", "huawei.com/Ascend910B4", "one or two"),
         ("{limits: {aliyun.com/gpu-mem: 20}}", "aliyun.com/gpu-mem", "a share"),
+        ("{limits: {example.com/gpu: 2}}", "example.com/gpu", "set in the cluster"),
+        (
+            "{limits: {deviceclass.resource.kubernetes.io/gpu.nvidia.com: 2}}",
+            "deviceclass.resource.kubernetes.io/gpu.nvidia.com",
+            "set in",
+        ),
         ("{claims: [{name: gpus}]}", devices.DYNAMIC, "claimed"),
         ("{limits: {nvidia.com/gpu: 1, amd.com/gpu: 1}}", "nvidia.com/gpu", "several kinds"),
         ("{limits: {nvidia.com/gpu: 500m}}", "nvidia.com/gpu", "'500m'"),

@@ -51,6 +51,9 @@ _UNEVEN = (
     ("rebellions.ai/", "not a resource whose devices are known"),
     ("furiosa.ai/", "not a resource whose devices are known"),
 )
+# A DeviceClass may offer its devices under a name of the cluster's (extendedResourceName, resource.k8s.io/v1 of Kubernetes 1.34),
+# and does so under `deviceclass.resource.kubernetes.io/` and its own.
+_OF_A_CLASS = "what a device of that name is, is set in the cluster"
 # Parts of a GPU that are asked for beside the GPU itself.
 _SHARES = ("nvidia.com/gpumem", "nvidia.com/gpumem-percentage", "nvidia.com/gpucores")
 _PARTS = ("mem", "memory", "cores")  # ends of their names: huawei.com/Ascend910B4-memory
@@ -86,7 +89,8 @@ def unevenness(resource: str) -> str:
     """Why one unit of ``resource`` is not one device of the engine; "" for :data:`COUNTED` and for no accelerator."""
     if "/" not in resource or resource in COUNTED or resource in _MODIFIERS:
         return ""
-    return next((reason for prefix, reason in _UNEVEN if resource.startswith(prefix)), "")
+    known = next((reason for prefix, reason in _UNEVEN if resource.startswith(prefix)), "")
+    return known or (_OF_A_CLASS if resource.partition("/")[2].lower().startswith("gpu") else "")
 
 
 def is_accelerator(resource: str) -> bool:
