@@ -33,7 +33,8 @@ def services_without_pods(case: WorkspaceCase) -> Iterator[Verdict]:
     engines: dict[str, list[Workload]] = {}
     for workload in workloads(case):
         engines.setdefault(workload.path, []).append(workload)
-    every = [set(label_pairs(pod, "metadata", "labels")) for pod in _templates(case)]
+    templates = [*_templates(case), *(each.pod.node for each in workloads(case))]
+    every = [set(label_pairs(pod, "metadata", "labels")) for pod in templates]
     for service in case.objects.of_kind("Service", ("selector",)):
         selector = service.node.get("spec", "selector")
         if service.path not in engines or not isinstance(selector, MappingNode) or service.node.text_at("apiVersion") != "v1":

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from format_reading import VllmReading, formats_of
+from format_reading import VerdictReading, VllmReading, formats_of
 from servelint.deployment import Deployment, Pool, Role
 from servelint.facts import FactState, OriginKind
 from servelint.formats.leaderworkerset import LeaderWorkerSet
@@ -16,7 +16,7 @@ from servelint.source.text import SourceText
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "kubernetes"
 
 
-def recognise(text: str, path: str = "lws.yaml", reading: VllmReading | None = None) -> list[Deployment]:
+def recognise(text: str, path: str = "lws.yaml", reading: VerdictReading | None = None) -> list[Deployment]:
     reading = reading or VllmReading(())
     documents = read_text(SourceText(path, text)).documents
     return [deployment for document in documents for deployment in LeaderWorkerSet().recognise(document, reading)]
@@ -162,6 +162,40 @@ def test_a_patch_of_a_set() -> None:
     pool = deployment.pools[0]
     assert pool.nodes.state is FactState.UNKNOWN
     assert pool.replicas_min.state is FactState.UNKNOWN
+
+
+def of_set(spec: str, scaling: str = "") -> str:
+    """Two roles of two groups with one pod each."""
+    sets = f"replicas: 2, leaderWorkerTemplate: {{workerTemplate: {{spec: {{containers: [{vllm('-tp', '8')}]}}}}}}"
+    return (
+        "apiVersion: disaggregatedset.x-k8s.io/v1\nkind: DisaggregatedSet\nmetadata: {name: x}\n"
+        f"spec: {{{spec}roles: [{{name: prefill, spec: {{{sets}}}}}, {{name: decode, {scaling}spec: {{{sets}}}}}]}}\n"
+    )
+
+
+def test_the_roles_of_a_disaggregated_set_are_sets_of_their_own() -> None:
+    [deployment] = recognise((FIXTURES / "disaggregated-set.yaml").read_text(encoding="utf-8"), reading=VerdictReading(()))
+    assert [(pool.name, pool.role) for pool in deployment.pools] == [("prefill", Role.PREFILL), ("decode", Role.DECODE)]
+    prefill, decode = deployment.pools
+    assert (prefill.tensor.value, prefill.nodes.value, prefill.replicas_min.value, prefill.replicas_max.value) == (8, 1, 6, 6)
+    assert (decode.tensor.value, decode.nodes.value, decode.replicas_min.value) == (16, 2, 2)
+    assert decode.nodes.place is not None
+    assert decode.nodes.place.span.start == deployment.document.source.text.index("size: 2") + len("size: ")
+
+
+def test_replicas_of_a_role_that_is_scaled_from_outside_are_unknown() -> None:
+    [deployment] = recognise(of_set("slices: 3, ", "scaling: {mode: External}, "))
+    prefill, decode = deployment.pools
+    assert (prefill.replicas_min.value, prefill.replicas_max.value) == (6, 6)
+    assert "autoscaler" in decode.replicas_min.reason
+    assert "autoscaler" in decode.replicas_max.reason
+
+
+def test_slices_that_are_no_number_are_reported() -> None:
+    reading = VllmReading(())
+    [deployment] = recognise(of_set("slices: 0, "), reading=reading)
+    assert deployment.pools[0].replicas_min.state is FactState.UNKNOWN
+    assert {code for code, _ in reading.problems} == {"DOC102"}
 
 
 def test_needles_match_our_fixtures() -> None:

@@ -123,6 +123,10 @@ def test_a_service_without_pods_is_only_wrong_where_every_file_is_at_hand(manife
     [finding] = found(lint(("a/llm.yaml", text + service.replace("LABEL", "router")), complete=True), "K8S615")
     assert "no pod of the run has the labels app=router" in finding.label
     assert found(lint(("a/llm.yaml", text + service.replace("LABEL", "llm")), complete=True), "K8S615") == []
+    jobs = "apiVersion: jobset.x-k8s.io/v1alpha2\nkind: JobSet\nmetadata: {name: llm}\nspec: {replicatedJobs: [{name: a, template: {spec: %s}}]}\n"
+    pod = "{template: {metadata: {labels: {app: llm}}, spec: {containers: [{name: a, image: 'vllm/vllm-openai:v0.19.1', args: [--model, a/b]}]}}}"
+    assert found(lint(("a/llm.yaml", jobs % pod + service.replace("LABEL", "llm")), complete=True), "K8S615") == []
+    assert len(found(lint(("a/llm.yaml", jobs % pod + service.replace("LABEL", "else")), complete=True), "K8S615")) == 1
 
 
 def test_a_claim_of_another_file_is_counted_over_all_its_users(manifest: Callable[..., str]) -> None:

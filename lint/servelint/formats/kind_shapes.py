@@ -45,6 +45,7 @@ _PLAIN = {
             for template in ("leaderTemplate", "workerTemplate") for end in ("", ".spec", ".spec.containers")
         ),
     )),
+    ("disaggregatedset.x-k8s.io", "DisaggregatedSet"): "spec spec.roles",
     ("jobset.x-k8s.io", "JobSet"): "spec spec.replicatedJobs",
     ("kubeflow.org", "MPIJob"): " ".join((
         "spec", _RANKS, *(

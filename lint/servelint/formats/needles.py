@@ -28,7 +28,7 @@ NEEDLES: dict[str, tuple[tuple[bytes, ...], ...]] = {
     "plan": ((b"deploymentplan",), (b"servelint/v",)),
     # Every pod spec has the key "containers"; the kind is not looked for, since it has many spellings in YAML and JSON.
     "kubernetes": ((b"containers", ENGINE),),
-    "leaderworkerset": ((b"leaderworkerset.x-k8s.io", ENGINE),),
+    "leaderworkerset": ((b"leaderworkerset.x-k8s.io", ENGINE), (b"disaggregatedset.x-k8s.io", ENGINE)),
     "jobset": ((b"jobset.x-k8s.io", ENGINE),),
     "mpijob": ((b"mpireplicaspecs", ENGINE),),
     "compose": ((b"services", ENGINE),),
