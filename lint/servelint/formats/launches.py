@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Environment, Pool
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import podspec, roles
+from servelint.formats import engine_processes, podspec, roles
 from servelint.records import NamedTuple
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from servelint.engines.base import Engine
     from servelint.engines.command import Program
-    from servelint.formats.podspec import Files, Process
+    from servelint.formats.engine_processes import Files, Process
     from servelint.source.nodes import Document, Node
 
 GPUS = "gpus.per_node"
@@ -47,7 +47,7 @@ class Launch(NamedTuple):
 
 def pools(launch: Launch, engines: Sequence[Engine]) -> list[Pool]:
     """A pool for every engine process that is started."""
-    found = podspec.processes_of(launch.programs, launch.reference, engines, launch.files)
+    found = engine_processes.processes_of(launch.programs, launch.reference, engines, launch.files)
     made = [(launch, process) for process in found]
     if not made and any("docker" in program.words[0].text for program in launch.programs if program.words):
         made = list(_in_containers(launch, engines))
@@ -69,7 +69,7 @@ def _in_containers(launch: Launch, engines: Sequence[Engine]) -> Iterator[tuple[
         if word.variable:
             image = Fact.unknown(IMAGE, f"the image is filled in from ${word.variable}", origin=image.origin)
         inside = launch._replace(image=image, reference=word.text, programs=(run.program,))
-        for process in podspec.processes_of((run.program,), word.text, engines):
+        for process in engine_processes.processes_of((run.program,), word.text, engines):
             yield inside, process
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from servelint.deployment import Container, Deployment, Environment, Pool, Role
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import containers, launches, podspec
+from servelint.formats import containers, engine_processes, launches
 from servelint.source.nodes import MappingNode, ScalarNode, SequenceNode
 
 if TYPE_CHECKING:
@@ -188,7 +188,7 @@ def _command(stack: _Stack, section: str, engine: Engine, variables: Mapping[str
         programs = shell.programs(stack.document, (), [item.resolved for item in args.items], variables)
     else:
         return None
-    found = podspec.processes_of(programs, reference, (engine,))
+    found = engine_processes.processes_of(programs, reference, (engine,))
     return found[0].command if found else None
 
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from servelint.deployment import Container, Deployment, Pod, Pool
 from servelint.engines.versions import Version
 from servelint.facts import Fact, FactState, Origin, OriginKind, Place
-from servelint.formats import containers, controller_words, devices, launches, objects, podspec, scheduling
+from servelint.formats import containers, controller_words, devices, engine_processes, launches, objects, podspec, scheduling
 from servelint.formats.bare_podspecs import template_of
 from servelint.formats.environment import environment
 from servelint.formats.nim_models import cached_model, image_model, variable_model
@@ -322,7 +322,7 @@ def _read_by_engine(pool: Pool, surroundings: Surroundings) -> Pool:
     variables = pool.containers[0].environment
     command, args = node.elements_at("command"), node.elements_at("args")
     programs = shell.programs(document, command, args, variables, node.get("image", "repository"))
-    found = podspec.processes_of(programs, image.value, [engine])
+    found = engine_processes.processes_of(programs, image.value, [engine])
     if not found:
         return pool
     facts = {name: fact for name, fact in found[0].facts(variables).items() if fact.state is not FactState.UNKNOWN}
