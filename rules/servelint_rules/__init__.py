@@ -238,6 +238,7 @@ THEMES: tuple[Theme, ...] = (
         ("K8S614", "K8S615"),
         ("scaletargetref", "kind: service", "kind: 'service", 'kind: "service', 'kind": "service'),
     ),
+    Theme("servelint_rules.scale_annotations", _POOL, ("K8S656",), ("min-scale", "max-scale", "minscale", "maxscale")),
     Theme("servelint_rules.disruption_budgets", _WORKSPACE, ("K8S624",), ("poddisruptionbudget",)),
     Theme(
         "servelint_rules.plan",
