@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from servelint.case import WorkspaceCase
     from servelint.deployment import Pool
+    from servelint.facts import Fact
 
 _ROOM = 1e-9
 # Variables that choose devices inside of a container, and the one that chooses those of the container.
@@ -31,6 +32,11 @@ class _Engine(NamedTuple):
     pool: Pool
     shares: dict[str, float]
     profiles: tuple[str, ...]
+
+    @property
+    def container(self) -> str:
+        """The name that no other container of the host may have; "" where Compose chooses one."""
+        return self.pool.containers[0].node.text_at("container_name") or ""
 
 
 @rule(
@@ -60,8 +66,9 @@ def shared_gpu_oversubscribed(case: WorkspaceCase) -> Iterator[Verdict]:
     ## Certainty
 
     Heuristic, as a script may start one in place of another, and an `.env` file may set other devices. If they run at once
-    it is certain. Services that share nothing but a profile are left out: some files list alternatives there. A service
-    that names no device takes the first GPUs of the host.
+    it is certain. Services that share nothing but a profile are left out: some files list alternatives there. Of services
+    with the same `container_name` one runs at a time. A service that names no device takes the first GPUs of the host;
+    nothing is said where a variable of Compose's may name them.
 
     ## References
 
@@ -139,7 +146,7 @@ def _devices(pool: Pool, number: int) -> list[str] | None:
     outside = _ids(pool)
     if outside is None and (variable := container.variable(_OUTSIDE)) is not None:
         outside = _names(variable.get("?"))
-        if outside is None:
+        if outside is None or (not outside and _is_left_open(variable)):
             return None
     for name in _INSIDE:
         variable = container.variable(name)
@@ -157,6 +164,12 @@ def _devices(pool: Pool, number: int) -> list[str] | None:
         return outside or [str(index) for index in range(number)]
     stated = pool.gpus_per_node.origin
     return None if stated is not None and stated.text == "device_ids" else [str(index) for index in range(number)]
+
+
+def _is_left_open(variable: Fact[str]) -> bool:
+    """The devices are a variable of Compose's own, by which each service is given its own ones."""
+    place = variable.place
+    return place is not None and "$" in place.document.source.text[place.span.start : place.span.end]
 
 
 def _names(text: str) -> list[str] | None:
@@ -178,6 +191,16 @@ def _ids(pool: Pool) -> list[str] | None:
     return None
 
 
+def _at_once(engines: list[_Engine], gpu: str) -> list[_Engine]:
+    """Of services with one ``container_name``, of which Docker takes only one at a time, the one with the smallest share."""
+    least: dict[str, _Engine] = {}
+    for engine in engines:
+        name = engine.container or f" {engine.pool.name}"
+        if name not in least or engine.shares[gpu] < least[name].shares[gpu]:
+            least[name] = engine
+    return list(least.values())
+
+
 def _services(engines: list[_Engine]) -> Iterator[Verdict]:
     """For each GPU the services that may run at once and ask for more than it has; said once for each set of them."""
     gpus = sorted({gpu for engine in engines for gpu in engine.shares})
@@ -186,7 +209,7 @@ def _services(engines: list[_Engine]) -> Iterator[Verdict]:
     for profile in profiles:
         running = [engine for engine in engines if not engine.profiles or profile in engine.profiles]
         for gpu in gpus:
-            on_it = [engine for engine in running if gpu in engine.shares]
+            on_it = _at_once([engine for engine in running if gpu in engine.shares], gpu)
             asked = sum(engine.shares[gpu] for engine in on_it)
             names = frozenset(engine.pool.name for engine in on_it)
             if asked <= 1 + _ROOM or len(on_it) < 2 or any(other <= names for other in said):
