@@ -47,8 +47,8 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
 
     Proven, and an error, where the image's tag names a release that was scanned. Otherwise (no version in the tag, or
     one newer than those scanned) it is a heuristic and a warning; so it is for Dynamo's workers, which have options of their
-    own. Images of forks for other hardware are left out, and so is, in an image that is built beside the manifest or that a
-    variable names, what is no slip of an option's name.
+    own. Images of forks for other hardware are left out, and so is, in an image that is built beside the manifest, that a
+    variable names, or that others than the project publish without a release's number, what is no slip of an option's name.
 
     ## References
 

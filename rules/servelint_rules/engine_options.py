@@ -89,14 +89,24 @@ def is_fork_image(image: str) -> bool:
 
 
 def is_own_build(container: Container) -> bool:
-    """An image that is built beside the manifest, or that a variable names: nobody can say which options were added to it."""
+    """An image that is built beside the manifest, that a variable names, or that somebody else than the project publishes
+    without the number of a release: nobody can say which options were added to it."""
     written = container.node.get("image")
     text = written.text if isinstance(written, ScalarNode) else ""
     return (
         container.node.get("build") is not None
         or "$" in text
-        or (container.image.is_known and guards.is_local_image(container.image.value))
+        or (container.image.is_known and _is_of_others(container.image.value, container.engine))
     )
+
+
+def _is_of_others(image: str, engine: str) -> bool:
+    """No image of the project, nor a copy of one in another registry, nor one whose tag has a number like a release's."""
+    if guards.is_local_image(image):
+        return True
+    path, _, tag = f"/{image.partition('@')[0]}".rpartition(":")
+    own = _OWN_IMAGES.get(engine)
+    return (own is None or not path.endswith(f"/{own}")) and not tag.removeprefix("v")[:1].isdigit()
 
 
 def is_newest(case: ContainerCase) -> bool:
