@@ -177,7 +177,12 @@ def _loads_adapters(case: ContainerCase) -> bool:
 
 
 _SECRETS = frozenset(("--api-key", "--admin-api-key", "--hf-token", "--ngrok-authtoken", "--ssl-keyfile-password"))
-_NO_SECRETS = frozenset(("", "empty", "none", "null", "dummy", "true", "false", "changeme", "secret", "token", "placeholder"))
+# Without what is between their words.
+_NO_SECRETS = frozenset((
+    "", "empty", "none", "null", "dummy", "true", "false", "changeme", "secret", "token", "placeholder", "notneeded",
+    "notrequired", "notused", "unused", "nokey", "nokeyneeded", "nokeyrequired", "sknokeyrequired", "fake", "fakekey",
+    "dummykey", "na",
+))  # fmt: skip
 _TOKEN_LENGTH = 34  # of a token of the hub, "hf_" and what follows
 
 
@@ -204,7 +209,7 @@ def secret_in_args(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven that the value is written there. Placeholders (`EMPTY`, `dummy`, `<key>`, variables) are left out.
+    Proven that the value is written there. Placeholders (`EMPTY`, `dummy`, `not-needed`, `<key>`, variables) are left out.
 
     ## References
 
@@ -216,7 +221,7 @@ def secret_in_args(case: ContainerCase) -> Iterator[Verdict]:
         return
     for argument, _, value in stated(case):
         text = value.strip()
-        if text.startswith("<") or text.lower().strip("x*-_.") in _NO_SECRETS:
+        if text.startswith("<") or "".join(filter(str.isalnum, text.lower().strip("x*-_."))) in _NO_SECRETS:
             continue
         is_token = text.startswith("hf_") and len(text) >= _TOKEN_LENGTH and text[3:].isalnum()
         if argument.form is not Form.JAMMED and (argument.name in _SECRETS or is_token):
