@@ -49,8 +49,8 @@ def model_given_twice_or_missing(case: ContainerCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven. An error for `serve` under an image that is known to start the server, and for SGLang without a model; a warning
-    otherwise. Command lines that may have further arguments (a file, a variable, a patch, a controller) are not said to
-    lack anything.
+    otherwise. Command lines that may have further arguments (a file, a variable, a patch, a controller, a base whose image is a
+    placeholder) are not said to lack anything.
 
     ## References
 
@@ -101,6 +101,8 @@ def _unnamed(case: ContainerCase, command: Command) -> Iterator[Verdict]:
     pod = case.container.pod
     if pod is None or not guards.shows_all(case) or case.pool.model.is_known or not command.arguments:
         return
+    if guards.waits_for_images(pod):
+        return  # whoever sets the image completes the command, too
     flag = command.table.flag(_MODEL[command.engine])
     default = flag.default_at(case.pool.version.get(None)) if flag is not None else None
     stops = command.engine == "sglang"

@@ -19,6 +19,7 @@ PRETENDERS = frozenset(("sim", "simulator", "mock", "mocker"))
 """Words of the images that take an engine's arguments and run no model."""
 ENGINES = ("vllm", "sglang", "tgi", "trtllm")
 """Engines of which it is described which port they open, and when."""
+_OTHER_DEVICES = ("google.com/tpu", "aws.amazon.com/neuron", "huawei.com/")
 _NO_GPU_DEVICES = frozenset(("cpu", "tpu", "neuron", "xpu", "npu"))
 # Labels and annotations by which an operator marks the objects it builds or changes.
 _OPERATORS = ("ray.io/", "nvidia.com/dynamo", "serving.kserve.io/", "kaito.sh/", "kubeai.org/", "workloads.x-k8s.io/",
@@ -48,6 +49,13 @@ def may_lack(pod: Pod | None) -> bool:
     if pod is None or pod.owner in _COMPLETED:
         return False
     return is_complete(pod) and not in_kustomize_base(pod) and not has_operator(pod)
+
+
+def waits_for_images(pod: Pod) -> bool:
+    """An image is a bare name in upper case, which no registry takes: what the ``images`` of a kustomization replace in a base,
+    beside what it adds."""
+    names = [(each.text_at("image") or "").partition(":")[0] for each in pod.node.elements_at("spec", "containers")]
+    return any(name.isupper() and name.replace("_", "").replace("-", "").isalnum() for name in names)
 
 
 @once
@@ -111,6 +119,11 @@ def runs_on_gpus(container: Container) -> bool:
 def on_gpus(case: PoolCase | ContainerCase) -> bool:
     """As :func:`runs_on_gpus`, of all containers of the case."""
     return all(map(runs_on_gpus, case.containers))
+
+
+def has_own_kernels(pool: Pool) -> bool:
+    """The engine's plugin for the devices that the pods ask for (TPUs, Neuron, Ascend) multiplies weights in its own way."""
+    return pool.gpu_resource.startswith(_OTHER_DEVICES)
 
 
 def counts_devices(pool: Pool) -> bool:

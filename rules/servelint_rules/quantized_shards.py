@@ -138,6 +138,7 @@ def fp8_block_shard_misaligned(case: PoolCase) -> Iterator[Verdict]:
     Proven from the model's configuration and the engine's own check. vLLM refines the scales of experts since 0.29 (by Triton
     kernels, at some speed) where blocks of at least 32 fit; so experts are an error only before that release, and a warning
     where the image does not say its version. Where the quantization follows from the model's name only, it is a warning too.
+    Nothing is said of TPUs, Neuron and Ascend, whose plugins multiply quantized weights in their own way.
 
     ## References
 
@@ -148,7 +149,7 @@ def fp8_block_shard_misaligned(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     size = pool.tensor.value
-    if size <= 1 or not guards.on_gpus(case):
+    if size <= 1 or not guards.on_gpus(case) or guards.has_own_kernels(pool):
         return
     architecture = case.architecture
     config = architecture.quantization
@@ -242,7 +243,7 @@ def awq_gptq_group_misaligned(case: PoolCase) -> Iterator[Verdict]:
     """
     pool = case.pool
     size = pool.tensor.value
-    if size <= 1 or not guards.on_gpus(case):
+    if size <= 1 or not guards.on_gpus(case) or guards.has_own_kernels(pool):
         return
     architecture = case.architecture
     config = architecture.quantization
