@@ -94,6 +94,18 @@ def hosts_now(case: PoolCase) -> Hosts | None:
     return hosts if hosts.gpus * hosts.nodes == case.layout.world_size else None
 
 
+def most_on_a_node(case: PoolCase) -> int:
+    """GPUs of one host: of the instance type that the manifest asks for, of the one board there is, else of the usual largest."""
+    from servelint.catalogue import instances  # lazy: only findings on memory ask for it
+
+    place = case.pool.accelerator.place
+    text = place.document.source.text[place.span.start : place.span.end].strip("'\"") if place is not None else ""
+    instance = instances.find(text.removeprefix("ml.")) if text else None
+    if instance is not None and instance.count is not None and instance.count >= 1:
+        return int(instance.count)
+    return case.accelerator.devices_per_node or GPUS_OF_A_NODE
+
+
 def hosts_for(now: Hosts, gpus: int) -> Hosts | None:
     """Hosts for ``gpus`` GPUs in place of ``now``: the same hosts but fewer or more, else a part of a single one."""
     if gpus % now.gpus == 0 and (now.nodes > 1 or gpus == now.gpus):

@@ -130,6 +130,10 @@ def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Pro
     if whole_hosts and not need.needed % max(gpus, 1):
         hosts_needed = count(need.needed // max(gpus, 1), "host")
         return (Proposal(f"{hosts_needed} for each worker, or degrees whose product is {need.asked}", False, None),)
+    if nodes == 1 and gpus and need.needed > gpus and need.needed % gpus == 0 and _meets_others(pool):
+        several = need.needed // gpus
+        title = f"--nnodes {several} and a --node-rank for each, if {several} hosts are to serve as one"
+        return (Proposal(title, False, None),)
     if need.needed % nodes == 0 and need.needed // nodes <= MOST_GPUS_OF_A_NODE:
         each = need.needed // nodes
         where = "" if nodes == 1 else " in each pod" if _in_pods(pool) else " on each host"
@@ -141,8 +145,18 @@ def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Pro
     return (Proposal(f"choose degrees whose product is {need.asked}, or pods that hold {need.needed} GPUs", False, None),)
 
 
+def _meets_others(pool: Pool) -> bool:
+    """SGLang is told where its hosts meet, and not how many they are."""
+    command = pool.containers[0].command if pool.containers else None
+    return command is not None and command.last("--dist-init-addr") is not None and command.last("--nnodes") is None
+
+
 def _group(pool: Pool, nodes: int) -> Proposal:
     what = count(nodes, "pod" if _in_pods(pool) else "host")
+    command = pool.containers[0].command if pool.containers else None
+    if command is not None and command.last("--nnodes") is not None:
+        # Each host is told the number, and those of other objects are told it there.
+        return Proposal(f"make a group of {what}, and tell it so with --nnodes", False, None)
     return Proposal(f"make a group of {what}", False, partial(edits_of, pool.nodes, nodes))
 
 

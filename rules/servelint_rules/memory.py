@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules.changes import hosts_for, hosts_now, resized, setting, stated
+from servelint_rules.changes import hosts_for, hosts_now, most_on_a_node, resized, setting, stated
 from servelint_rules.figures import GIB, budget, gib, span
 from servelint_rules.places import place_of, related
-from servelint_rules.pods import GPUS_OF_A_NODE
 from servelint_rules.unaccounted import gpu_memory
 from servelint_rules.workload import accepted_length
 
@@ -230,7 +229,7 @@ def _more_tensor(case: PoolCase, sequences: int, tokens: int) -> Proposal | None
     """The smallest larger tensor-parallel size at which so many requests surely fit, if one host can hold it."""
     from servelint_rules.parallelism import largest_tensor_size
 
-    for larger in range(case.layout.tensor + 1, GPUS_OF_A_NODE + 1):
+    for larger in range(case.layout.tensor + 1, most_on_a_node(case) + 1):
         if largest_tensor_size(case.architecture, larger) != larger:
             continue
         after = case.layout.with_(tensor=larger)
