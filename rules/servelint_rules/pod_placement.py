@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from servelint.case import ContainerCase
     from servelint.deployment import Container, Pool
+    from servelint.finding import Related
 
 # Variables by which a transport over RDMA is asked for.
 _RDMA = ("NCCL_IB_HCA", "NVSHMEM_HCA_LIST", "UCX_NET_DEVICES", "NCCL_IB_GID_INDEX", "NVSHMEM_IB_GID_INDEX")
@@ -209,7 +210,8 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
     """
     ## What it checks
 
-    Several pods of one template that are all bound to one node, by `nodeName` or by the label `kubernetes.io/hostname`.
+    Several pods of one template that are all bound to one node, by `nodeName` or by the label `kubernetes.io/hostname`. Of a
+    single group (a LeaderWorkerSet of one replica) only where its pods need more GPUs than a usual node has (8).
 
     ## Why it matters
 
@@ -237,15 +239,26 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
         return
     gpus = pool.gpus_per_node.get(0)
     together = replicas * gpus
+    if pool.replicas_min.get(1) == 1 and together <= pods.GPUS_OF_A_NODE:
+        return  # the pods of one group fail together wherever they are
     place = Place.of(container.document, pinned)
     yield Verdict(
         place,
         f"{replicas} pods on {pinned.text}, and nowhere else",
         arithmetic=(f"{replicas} pods × {count(gpus, 'GPU')} = {count(together, 'GPU')} on one node",) if gpus else (),
-        related=related(place, (pool.replicas_min, f"{pool.replicas_min.get(1)} replicas")),
+        related=_copies(place, pool),
         proposals=(Proposal("select nodes by their GPU, not by name", False, None),),
         severity=Severity.ERROR if together > pods.MOST_GPUS_OF_A_NODE else Severity.WARNING,
     )
+
+
+def _copies(place: Place, pool: Pool) -> tuple[Related, ...]:
+    """Where it says how many pods there are: replicas, the pods of each, or both."""
+    replicas, nodes = pool.replicas_min, pool.nodes
+    said = [(replicas, count(replicas.get(1), "replica"))] if replicas.get(1) > 1 else []
+    if nodes.get(1) > 1:
+        said.append((nodes, f"{nodes.get(1)} pods in a group"))
+    return related(place, *said)
 
 
 def _pods_of(pool: Pool) -> int:

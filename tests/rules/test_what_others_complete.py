@@ -1,0 +1,151 @@
+"""Findings that hold only where the file says all of it, and fixes that fit the hosts there are."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from servelint.run import lint_texts
+from servelint.source.text import SourceText
+
+if TYPE_CHECKING:
+    from servelint.finding import Finding
+    from servelint.run import Session
+
+
+def findings(text: str, session: Session, code: str, path: str = "deploy.yaml") -> list[Finding]:
+    return [f for f in lint_texts([SourceText(path, text)], session).findings if f.code == code]
+
+
+def deployment(image: str, args: str, gpus: int = 1, *, kind: str = "Deployment", pod: str = "", spec: str = "") -> str:
+    return (
+        f"apiVersion: apps/v1\nkind: {kind}\nmetadata: {{name: x}}\nspec: {{selector: {{matchLabels: {{a: b}}}}{spec}, template: "
+        f"{{metadata: {{labels: {{a: b}}}}, spec: {{{pod}containers: [{{name: e, image: '{image}', {args}, "
+        f"resources: {{limits: {{nvidia.com/gpu: {gpus}}}}}}}]}}}}}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "found"),
+    [
+        ("ENGINE_IMAGE", False),
+        ("ENGINE-IMAGE:latest", False),
+        ("vllm/vllm-openai:v0.19.1", True),
+        ("${IMAGE}", True),  # a script fills it in, and nothing else
+    ],
+)
+def test_a_base_that_waits_for_its_image_lacks_no_model(image: str, found: bool, session: Session) -> None:
+    assert bool(findings(deployment(image, "command: [vllm, serve, '--port=8000']"), session, "CLI114")) is found
+
+
+@pytest.mark.parametrize(
+    ("image", "option", "found"),
+    [
+        ("vllm/vllm-openai:latest", "--enable-lab-kernels", True),
+        ("mirror.example.com/docker/vllm/vllm-openai:latest", "--enable-lab-kernels", True),  # a copy of the project's
+        ("lab/vllm:cu130", "--enable-lab-kernels", False),  # its builder may have added it
+        ("lab/vllm:cu130", "--tensor-paralel-size=1", True),  # a slip
+        ("lab/vllm:v0.19.1", "--enable-lab-kernels", True),  # a build of a release
+    ],
+)
+def test_options_of_an_image_that_somebody_else_publishes(image: str, option: str, found: bool, session: Session) -> None:
+    text = deployment(image, f"command: [vllm, serve, Qwen/Qwen3-8B, '{option}']")
+    assert bool(findings(text, session, "CLI101")) is found
+
+
+@pytest.mark.parametrize("key", ["not-needed", "NOT_REQUIRED", "sk-no-key-required", "unused", "xxx", "EMPTY"])
+def test_a_key_that_says_that_it_is_none(key: str, session: Session) -> None:
+    args = "args: ['--model=Qwen/Qwen3-8B', '--api-key={}']"
+    assert not findings(deployment("vllm/vllm-openai:v0.19.1", args.format(key)), session, "SEC105")
+    assert findings(deployment("vllm/vllm-openai:v0.19.1", args.format(f"{key}-93b1")), session, "SEC105")
+
+
+def test_each_host_of_a_group_is_told_how_many_there_are(session: Session) -> None:
+    args = (
+        "args: ['python3', '-m', 'sglang.launch_server', '--model-path=Qwen/Qwen3-8B', '--tp=2', '--nnodes=2', '--node-rank=0', "
+        "'--dist-init-addr=x:5000']"
+    )
+    (found,) = findings(deployment("lmsysorg/sglang:v0.5.6", args, 2), session, "PAR201")
+    assert found.label == "2 GPUs needed by a replica, 4 requested; 2 would idle"
+    (proposal,) = found.proposals
+    assert (proposal.title, proposal.edits) == ("make a group of 1 pod, and tell it so with --nnodes", None)
+
+
+def test_hosts_that_meet_and_are_not_counted(session: Session) -> None:
+    args = "args: ['python3', '-m', 'sglang.launch_server', '--model-path=Qwen/Qwen3-8B', '--tp=16', '{}']"
+    (found,) = findings(
+        deployment("lmsysorg/sglang:v0.5.6", args.format("--dist-init-addr=x:5000"), 8, kind="StatefulSet", spec=", replicas: 2"),
+        session,
+        "PAR201",
+    )
+    (proposal,) = found.proposals
+    assert proposal.title.startswith("--nnodes 2 and a --node-rank for each")
+    assert proposal.edits is None
+    (alone,) = findings(deployment("lmsysorg/sglang:v0.5.6", args.format("--trust-remote-code"), 8), session, "PAR201")
+    assert [each.title for each in alone.proposals] == ["ask for 16 GPUs"]
+
+
+@pytest.mark.parametrize(
+    ("node", "size"),
+    [
+        ("node.kubernetes.io/instance-type: g6.12xlarge", 0),  # four GPUs, of which more would be needed
+        ("node.kubernetes.io/instance-type: g6.48xlarge", 8),
+        ("nvidia.com/gpu.product: NVIDIA-L4", 8),  # of nodes of any size
+    ],
+)
+def test_no_more_gpus_than_the_instance_type_has(node: str, size: int, session: Session) -> None:
+    args = "args: ['--model=deepseek-ai/DeepSeek-R1-Distill-Qwen-32B', '--tensor-parallel-size=2']"
+    (found,) = findings(deployment("vllm/vllm-openai:v0.7.0", args, 2, pod=f"nodeSelector: {{{node}}}, "), session, "MEM401")
+    larger = [each.title for each in found.proposals if "tensor-parallel-size" in each.title]
+    assert larger == ([f"--tensor-parallel-size={size} with {size} GPUs"] if size else [])
+
+
+def service(name: str, more: str, share: float = 0.9) -> str:
+    return (
+        f"  {name}: {{image: 'vllm/vllm-openai:v0.19.1', command: '--model Qwen/Qwen3-8B --gpu-memory-utilization {share}', "
+        f"runtime: nvidia, {more}}}\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "found"),
+    [
+        ("container_name: a", "container_name: b", True),
+        ("container_name: a", "container_name: a", False),
+        ("environment: {NVIDIA_VISIBLE_DEVICES: '${ONE:-all}'}", "environment: {NVIDIA_VISIBLE_DEVICES: '${TWO:-all}'}", False),
+        ("environment: {NVIDIA_VISIBLE_DEVICES: '${ONE:-0}'}", "environment: {NVIDIA_VISIBLE_DEVICES: '${TWO:-0}'}", True),
+        ("environment: {NVIDIA_VISIBLE_DEVICES: all}", "environment: {NVIDIA_VISIBLE_DEVICES: all}", True),
+    ],
+)
+def test_services_that_share_a_gpu(one: str, other: str, found: bool, session: Session) -> None:
+    text = "services:\n" + service("one", one) + service("other", other)
+    assert bool(findings(text, session, "MEM408", "compose.yaml")) is found
+
+
+def test_alternatives_beside_a_third_service_count_once(session: Session) -> None:
+    alternatives = service("small", "container_name: a", 0.3) + service("large", "container_name: a", 0.8)
+    text = "services:\n" + alternatives + service("third", "container_name: c", 0.8)
+    (found,) = findings(text, session, "MEM408", "compose.yaml")
+    assert found.arithmetic == ("0.3 + 0.8 = 1.1",)  # what is certain: the smaller of the two
+
+
+@pytest.mark.parametrize(
+    ("replicas", "size", "gpus", "label"),
+    [
+        (1, 2, 1, ""),  # one group, which fails as one wherever it is
+        (1, 2, 4, ""),
+        (1, 2, 8, "2 pods in a group"),
+        (2, 2, 1, "2 replicas, 2 pods in a group"),
+        (3, 1, 1, "3 replicas"),
+    ],
+)
+def test_pods_of_one_node(replicas: int, size: int, gpus: int, label: str, session: Session) -> None:
+    text = (
+        f"apiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {{name: x}}\nspec:\n  replicas: {replicas}\n"
+        f"  leaderWorkerTemplate:\n    size: {size}\n    workerTemplate: {{spec: {{nodeName: n7, containers: [{{name: e, image: "
+        "'lmsysorg/sglang:v0.5.6', args: [python3, -m, sglang.launch_server, --model-path=Qwen/Qwen3-8B], resources: {limits: "
+        f"{{nvidia.com/gpu: {gpus}}}}}}}]}}}}\n"
+    )
+    found = findings(text, session, "K8S629")
+    assert [", ".join(r.label for r in f.related) for f in found] == ([label] if label else [])
