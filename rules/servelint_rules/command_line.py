@@ -48,7 +48,8 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
     Proven, and an error, where the image's tag names a release that was scanned. Otherwise (no version in the tag, or
     one newer than those scanned) it is a heuristic and a warning; so it is for Dynamo's workers, which have options of their
     own. Images of forks for other hardware are left out, and so is, in an image that is built beside the manifest, that a
-    variable names, or that others than the project publish without a release's number, what is no slip of an option's name.
+    variable or a chart names, or that others than the project publish without a release's number, what is no slip of an
+    option's name.
 
     ## References
 
@@ -79,7 +80,7 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
             label += f"; the nearest is {near}" if near else ""
         proposals = [Proposal(f"take {written} out", False, partial(rewording.removed, command, argument))]
         slip = bool(near) and _is_slip(table.spelled(written), str(near))
-        if not slip and not several and version is None and is_own_build(case.container):
+        if not slip and not several and version is None and (is_own_build(case.container) or _leaves_image_to_chart(case)):
             continue
         if near and slip:
             proposals.insert(0, Proposal(f"{near} instead", False, partial(rewording.renamed, command, argument, near)))
@@ -92,6 +93,11 @@ def unknown_flag(case: ContainerCase) -> Iterator[Verdict]:
             certainty=Certainty.PROVEN if certain else Certainty.HEURISTIC,
             key=written,
         )
+
+
+def _leaves_image_to_chart(case: ContainerCase) -> bool:
+    """Values that name no image: the chart, or the tool that reads them, has one, which may be a build of its own."""
+    return case.deployment.format == "helm-values" and not case.container.image.is_known
 
 
 def _open(command: Command, version: Version | None) -> str:
