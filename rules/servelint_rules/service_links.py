@@ -52,7 +52,9 @@ def service_name_collides_with_env(case: WorkspaceCase) -> Iterator[Verdict]:
 
     Proven for `VLLM_PORT`. Other variables of that kind (`VLLM_NIXL_SIDE_CHANNEL_PORT`, from a Service
     `vllm-nixl-side-channel`) are read only with their feature, so for them it is a warning. The Service and the pod state
-    the same namespace, or neither does and they stand in one file or directory.
+    the same namespace, or neither does and they stand in one file or directory. A warning, too, where their directories
+    share nothing but the top of the run, which may be two projects, and where a ConfigMap or Secret that the pod needs is
+    not at hand and may set the variable; nothing is said where the command line refers to it.
 
     ## References
 
@@ -72,7 +74,8 @@ def service_name_collides_with_env(case: WorkspaceCase) -> Iterator[Verdict]:
             continue
         for each, variable in beside:
             if (container := _reads(workload, variable)) is not None:
-                yield _verdict(workload, container, each, variable)
+                sure = case.objects.are_near(workload.path, each.path) and not _may_set_it(case, container)
+                yield _verdict(workload, container, each, variable, sure=sure)
 
 
 def _prefix(service: KubernetesObject) -> str:
@@ -100,15 +103,35 @@ def _reads(workload: Workload, variable: str) -> Container | None:
     for container in workload.pool.containers:
         if container.engine != "vllm" or container.pod is None or container.pod.node is not workload.pod.node:
             continue
-        if container.variable(variable) is None:
+        if container.variable(variable) is None and not _expects(container, variable):
             return container
     return None
 
 
-def _verdict(workload: Workload, container: Container, service: KubernetesObject, variable: str) -> Verdict:
+def _expects(container: Container, variable: str) -> bool:
+    """The command line refers to the variable, which then stands in what ``envFrom`` names: it wins over that of a Service
+    (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables)."""
+    return bool(container.open_environment) and f"$({variable})" in "\n".join(
+        text for key in ("command", "args") for text in pods.texts(container.node.get(key))
+    )
+
+
+def _may_set_it(case: WorkspaceCase, container: Container) -> bool:
+    """A ConfigMap or Secret that must be there, and is not at hand, may set the variable."""
+    for item in container.node.elements_at("envFrom"):
+        reference = item.get("configMapRef") or item.get("secretRef")
+        if reference is None or (reference.text_at("optional") or "").lower() == "true":
+            continue
+        if item.get("configMapRef") is None or len(case.objects.called("ConfigMap", reference.text_at("name") or "")) != 1:
+            return True
+    return False
+
+
+def _verdict(workload: Workload, container: Container, service: KubernetesObject, variable: str, *, sure: bool) -> Verdict:
+    """``sure``: the two are of one project, and nothing else may set the variable."""
     name = service.node.get("metadata", "name") or service.node
     port = service.node.text_at("spec", "ports", 0, "port") or "…"
-    always = variable == _ALWAYS_READ
+    always = sure and variable == _ALWAYS_READ
     spec = workload.pod.node.get("spec")
     document = workload.pod.document
 

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from servelint.finding import Severity
 from servelint.run import lint_texts
 from servelint.source.text import SourceText
 
@@ -149,3 +150,39 @@ def test_pods_of_one_node(replicas: int, size: int, gpus: int, label: str, sessi
     )
     found = findings(text, session, "K8S629")
     assert [", ".join(r.label for r in f.related) for f in found] == ([label] if label else [])
+
+
+SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {{name: vllm{0}}}\nspec: {{selector: {{a: b}}, ports: [{{port: 8000}}]}}\n"
+NEEDED = "envFrom: [{configMapRef: {name: settings}}], "
+
+
+@pytest.mark.parametrize(
+    ("container", "settings", "severity"),
+    [
+        ("args: ['--model=Qwen/Qwen3-8B']", "", Severity.ERROR),
+        (NEEDED + "args: ['--model=Qwen/Qwen3-8B']", "", Severity.WARNING),  # it may set the variable
+        (NEEDED + "args: ['--model=Qwen/Qwen3-8B', '--port=$(VLLM_PORT)']", "", None),  # it does
+        (NEEDED + "args: ['--model=Qwen/Qwen3-8B']", "{VLLM_PORT: '8000'}", None),
+        (NEEDED + "args: ['--model=Qwen/Qwen3-8B']", "{OTHER: '8000'}", Severity.ERROR),
+        (NEEDED.replace("settings", "settings, optional: true") + "args: ['--model=Qwen/Qwen3-8B']", "", Severity.ERROR),
+    ],
+)
+def test_what_a_pod_takes_from_a_config_map_wins(
+    container: str, settings: str, severity: Severity | None, session: Session
+) -> None:
+    text = deployment("vllm/vllm-openai:v0.19.1", container) + "---\n" + SERVICE.format("")
+    if settings:
+        text += f"---\napiVersion: v1\nkind: ConfigMap\nmetadata: {{name: settings}}\ndata: {settings}\n"
+    assert [f.severity for f in findings(text, session, "CLI108")] == ([severity] if severity is not None else [])
+
+
+@pytest.mark.parametrize(
+    ("where", "severity"),
+    [("run/one/service.yaml", Severity.ERROR), ("run/other/service.yaml", Severity.WARNING)],  # the second may be another project
+)
+def test_a_service_of_the_same_namespace_elsewhere(where: str, severity: Severity, session: Session) -> None:
+    pod = deployment("vllm/vllm-openai:v0.19.1", "args: ['--model=Qwen/Qwen3-8B']").replace(
+        "{name: x}", "{name: x, namespace: ai}"
+    )
+    files = [SourceText("run/one/deploy.yaml", pod), SourceText(where, SERVICE.format(", namespace: ai"))]
+    assert [f.severity for f in lint_texts(files, session).findings if f.code == "CLI108"] == [severity]
