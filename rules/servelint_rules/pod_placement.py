@@ -234,8 +234,12 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
     pod = container.pod
     if pod is None or not guards.is_complete(pod) or not pods.is_first(container, pool):
         return
-    pinned, replicas = pods.pinned_node(pod), _pods_of(pool)
-    if not isinstance(pinned, ScalarNode) or replicas < 2 or any(mark in pinned.text for mark in "${<"):
+    pinned = pods.pinned_node(pod.node)
+    if not isinstance(pinned, ScalarNode):
+        return
+    whole_groups = _binds_all(pool, pinned.text)
+    replicas = _pods_of(pool) if whole_groups else pool.replicas_min.get(0)
+    if replicas < 2 or any(mark in pinned.text for mark in "${<"):
         return
     gpus = pool.gpus_per_node.get(0)
     together = replicas * gpus
@@ -246,17 +250,27 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
         place,
         f"{replicas} pods on {pinned.text}, and nowhere else",
         arithmetic=(f"{replicas} pods × {count(gpus, 'GPU')} = {count(together, 'GPU')} on one node",) if gpus else (),
-        related=_copies(place, pool),
+        related=_copies(place, pool, whole_groups=whole_groups),
         proposals=(Proposal("select nodes by their GPU, not by name", False, None),),
         severity=Severity.ERROR if together > pods.MOST_GPUS_OF_A_NODE else Severity.WARNING,
     )
 
 
-def _copies(place: Place, pool: Pool) -> tuple[Related, ...]:
+def _binds_all(pool: Pool, node: str) -> bool:
+    """Every template of a group binds its pods to ``node``: not the leader's alone."""
+    first = pool.containers[0].pod
+    templates = [each.pod.node for each in pool.containers if each.pod is not None]
+    root = first.document.root if first is not None else None
+    worker = root.get("spec", "leaderWorkerTemplate", "workerTemplate") if root is not None else None
+    bound = [pods.pinned_node(template) for template in (*templates, *((worker,) if worker is not None else ()))]
+    return all(isinstance(each, ScalarNode) and each.text == node for each in bound)
+
+
+def _copies(place: Place, pool: Pool, *, whole_groups: bool) -> tuple[Related, ...]:
     """Where it says how many pods there are: replicas, the pods of each, or both."""
     replicas, nodes = pool.replicas_min, pool.nodes
     said = [(replicas, count(replicas.get(1), "replica"))] if replicas.get(1) > 1 else []
-    if nodes.get(1) > 1:
+    if whole_groups and nodes.get(1) > 1:
         said.append((nodes, f"{nodes.get(1)} pods in a group"))
     return related(place, *said)
 

@@ -112,9 +112,9 @@ def workload_of(pod: Pod) -> Node | None:
     return None
 
 
-def pinned_node(pod: Pod) -> Node | None:
-    """Where the template asks for one certain node, by name or by host name."""
-    name = pod.node.get("spec", "nodeName") or pod.node.get("spec", "nodeSelector", "kubernetes.io/hostname")
+def pinned_node(template: Node) -> Node | None:
+    """Where the template of a pod asks for one certain node, by name or by host name."""
+    name = template.get("spec", "nodeName") or template.get("spec", "nodeSelector", "kubernetes.io/hostname")
     return name if isinstance(name, ScalarNode) and name.text else None
 
 

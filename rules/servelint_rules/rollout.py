@@ -62,7 +62,7 @@ def rollout_deadlock_on_gpus(case: ContainerCase) -> Iterator[Verdict]:
     if pod is None or pod.owner != "Deployment" or not guards.shows_all(case) or not pods.is_first(container, pool):
         return
     workload, gpus = pods.workload_of(pod), pool.gpus_per_node.get(0)
-    pinned = pods.pinned_node(pod)
+    pinned = pods.pinned_node(pod.node)
     if workload is None or gpus < 1 or (gpus < pods.GPUS_OF_A_NODE and pinned is None) or not guards.counts_devices(pool):
         return
     if pinned is None and guards.gets_new_nodes(pod):

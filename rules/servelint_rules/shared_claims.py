@@ -105,7 +105,7 @@ def _user(workload: Workload, node: ScalarNode) -> _User:
 
 def _verdict(claim: KubernetesObject, users: list[_User]) -> Verdict | None:
     per_pod = "ReadWriteOncePod" in _modes(claim.node)
-    if not per_pod and all(pods.pinned_node(user.workload.pod) is not None for user in users):
+    if not per_pod and all(pods.pinned_node(user.workload.pod.node) is not None for user in users):
         return None
     most = max(users, key=lambda user: user.pods)
     total = sum(user.pods for user in users)

@@ -152,6 +152,27 @@ def test_pods_of_one_node(replicas: int, size: int, gpus: int, label: str, sessi
     assert [", ".join(r.label for r in f.related) for f in found] == ([label] if label else [])
 
 
+@pytest.mark.parametrize(
+    ("replicas", "worker", "label"),
+    [
+        (1, "node-9", ""),  # sixteen GPUs, and eight on each
+        (1, "node-7", "2 pods on node-7, and nowhere else"),
+        (3, "node-9", "3 pods on node-7, and nowhere else"),  # the leaders
+    ],
+)
+def test_leader_and_workers_on_nodes_of_their_own(replicas: int, worker: str, label: str, session: Session) -> None:
+    pod = (
+        "spec: {{nodeSelector: {{kubernetes.io/hostname: {}}}, containers: [{{name: e, image: 'lmsysorg/sglang:v0.5.6', args: "
+        "[python3, -m, sglang.launch_server, --model-path=Qwen/Qwen3-8B], resources: {{limits: {{nvidia.com/gpu: 8}}}}}}]}}"
+    )
+    text = (
+        f"apiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {{name: x}}\nspec:\n  replicas: {replicas}\n"
+        f"  leaderWorkerTemplate:\n    size: 2\n    leaderTemplate: {{{pod.format('node-7')}}}\n"
+        f"    workerTemplate: {{{pod.format(worker)}}}\n"
+    )
+    assert [f.label for f in findings(text, session, "K8S629")] == ([label] if label else [])
+
+
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {{name: vllm{0}}}\nspec: {{selector: {{a: b}}, ports: [{{port: 8000}}]}}\n"
 NEEDED = "envFrom: [{configMapRef: {name: settings}}], "
 
