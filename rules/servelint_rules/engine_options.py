@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.case import once
 from servelint.engines.command import Form
+from servelint.engines.images import split
 from servelint.engines.placeholders import placeholder
 from servelint.finding import Certainty, Severity
 from servelint.formats import containers
@@ -104,9 +105,9 @@ def _is_of_others(image: str, engine: str) -> bool:
     """No image of the project, nor a copy of one in another registry, nor one whose tag has a number like a release's."""
     if guards.is_local_image(image):
         return True
-    path, _, tag = f"/{image.partition('@')[0]}".rpartition(":")
+    repository, tag, _ = split(image)
     own = _OWN_IMAGES.get(engine)
-    return (own is None or not path.endswith(f"/{own}")) and not tag.removeprefix("v")[:1].isdigit()
+    return (own is None or not f"/{repository}".endswith(f"/{own}")) and not tag.removeprefix("v")[:1].isdigit()
 
 
 def is_newest(case: ContainerCase) -> bool:

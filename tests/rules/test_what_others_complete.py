@@ -44,6 +44,10 @@ def test_a_base_that_waits_for_its_image_lacks_no_model(image: str, found: bool,
     ("image", "option", "found"),
     [
         ("vllm/vllm-openai:latest", "--enable-lab-kernels", True),
+        ("vllm/vllm-openai", "--enable-lab-kernels", True),  # the same tag
+        ("localhost:5000/vllm/vllm-openai", "--enable-lab-kernels", True),
+        (f"docker.io/vllm/vllm-openai@sha256:{'0' * 64}", "--enable-lab-kernels", True),
+        ("lab/vllm", "--enable-lab-kernels", False),
         ("mirror.example.com/docker/vllm/vllm-openai:latest", "--enable-lab-kernels", True),  # a copy of the project's
         ("lab/vllm:cu130", "--enable-lab-kernels", False),  # its builder may have added it
         ("lab/vllm:cu130", "--tensor-paralel-size=1", True),  # a slip
