@@ -154,7 +154,7 @@ def _ports_beside(command: Command) -> frozenset[int]:
         defaults += ["--disaggregation-bootstrap-port"] if command.last("--disaggregation-mode") is not None else []
         group = command.last("--dist-init-addr")
         number = (group.value or "").rpartition(":")[2] if group is not None else ""
-        ports |= set(range(int(number), int(number) + _SGLANG_PORTS)) if number.isdecimal() else set()
+        ports |= set(range(int(number), int(number) + _SGLANG_PORTS)) if number.isdecimal() and len(number) <= 5 else set()
     if command.engine == "vllm":
         ports |= _VLLM_TRANSFER_PORTS if command.last("--kv-transfer-config") is not None else set()
         ports |= {_VLLM_RANKS_PORT} if command.last("--data-parallel-size") is not None else set()

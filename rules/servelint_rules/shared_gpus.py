@@ -157,7 +157,7 @@ def _devices(pool: Pool, number: int) -> list[str] | None:
             return inside if inside is None else None
         if not outside:
             return inside
-        if not all(word.isdigit() and int(word) < len(outside) for word in inside):
+        if not all(word.isdecimal() and len(word) < 9 and int(word) < len(outside) for word in inside):
             return None
         return [outside[int(word)] for word in inside]
     if outside is not None or pool.gpus_per_node.get(None) is None:

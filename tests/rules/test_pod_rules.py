@@ -113,6 +113,7 @@ SGLANG = "command: [python3, -m, sglang.launch_server], args: [--model-path=Qwen
         ("lmsysorg/sglang:v0.5.9", SGLANG % ", --dist-init-addr=m-0.m:5000", 5000, False),
         ("lmsysorg/sglang:v0.5.9", SGLANG % ", --dist-init-addr=m-0.m:5000", 5001, False),
         ("lmsysorg/sglang:v0.5.9", SGLANG % ", --dist-init-addr=m-0.m:5000", 6000, True),
+        ("lmsysorg/sglang:v0.5.9", SGLANG % f", '--dist-init-addr=m-0.m:{'9' * 5000}'", 5000, True),
         ("lmsysorg/sglang:v0.5.9", SGLANG % "", 5001, True),
         ("vllm/vllm-openai:v0.19.1", "args: [Qwen/Qwen3-8B, --data-parallel-size=2]", 29550, False),
         ("vllm/vllm-openai:v0.19.1", "args: [Qwen/Qwen3-8B]", 29550, True),

@@ -121,6 +121,10 @@ def service(name: str, more: str, share: float = 0.9) -> str:
         ("environment: {NVIDIA_VISIBLE_DEVICES: '${ONE:-all}'}", "environment: {NVIDIA_VISIBLE_DEVICES: '${TWO:-all}'}", False),
         ("environment: {NVIDIA_VISIBLE_DEVICES: '${ONE:-0}'}", "environment: {NVIDIA_VISIBLE_DEVICES: '${TWO:-0}'}", True),
         ("environment: {NVIDIA_VISIBLE_DEVICES: all}", "environment: {NVIDIA_VISIBLE_DEVICES: all}", True),
+        *(
+            (f"environment: {{NVIDIA_VISIBLE_DEVICES: '0', CUDA_VISIBLE_DEVICES: '{number}'}}", "container_name: b", False)
+            for number in ("²", "9" * 5000)  # no number, and none that Python reads
+        ),
     ],
 )
 def test_services_that_share_a_gpu(one: str, other: str, found: bool, session: Session) -> None:
