@@ -8,6 +8,7 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.scalars import integer
 from servelint_rules import guards
 
 if TYPE_CHECKING:
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 
     from servelint.case import PoolCase
     from servelint.finding import Edit
-    from servelint.source.nodes import Document
+    from servelint.source.nodes import Document, Node
 
 _GROUP = "autoscaling.knative.dev/"
 _MODE = "serving.kserve.io/deploymentMode"
@@ -55,7 +56,7 @@ def scale_annotation_without_effect(case: PoolCase) -> Iterator[Verdict]:
     not taken off, but Knative reads the other one first, which KServe always writes for the least number, and for the most
     where `maxReplicas` is stated; so `maxScale` without `maxReplicas` counts and is not reported. A heuristic where only the
     mode that is not stated decides. Nothing is said of `autoscalerClass: external`, whose autoscaler may read what it
-    likes, of groups of pods (`workerSpec`), which are not scaled, and of bases and patches.
+    likes, of groups of pods (`workerSpec`), which are not scaled, of the mode ModelMesh, and of bases and patches.
 
     ## References
 
@@ -82,13 +83,15 @@ def scale_annotation_without_effect(case: PoolCase) -> Iterator[Verdict]:
     if scaler == "external":
         return
     mode = next((mode for holder in named if (mode := holder.text_at(_MODE))), "")
+    if mode not in ("", *_WITH_KNATIVE, *_WITHOUT):
+        return  # ModelMesh does not scale by the object, and what a template fills in is not known
+    keeps_one = mode in _WITHOUT and scaler in ("", "hpa")
     for side, field in _SIDES:
-        for holder in named:
-            for spelling in (f"{_GROUP}{side}-scale", f"{_GROUP}{side}Scale"):
-                node = holder.get(spelling)
-                if isinstance(node, ScalarNode) and node.text.strip().isdecimal():
-                    keeps_one = mode in _WITHOUT and scaler in ("", "hpa")
-                    yield from _judged(case, predictor, node, spelling, field, mode, keeps_one=keeps_one)
+        spellings = (f"{_GROUP}{side}-scale", f"{_GROUP}{side}Scale")
+        asked = [(spelling, node) for holder in named for spelling in spellings if (node := holder.get(spelling)) is not None]
+        agree = len({_number(node) for _, node in asked}) == 1
+        for spelling, node in asked:
+            yield from _judged(case, predictor, node, spelling, field, mode, keeps_one=keeps_one, agree=agree)
 
 
 def _is_unfinished(predictor: MappingNode) -> bool:
@@ -100,14 +103,17 @@ def _is_unfinished(predictor: MappingNode) -> bool:
 
 
 def _judged(
-    case: PoolCase, predictor: MappingNode, node: ScalarNode, spelling: str, field: str, mode: str, *, keeps_one: bool
+    case: PoolCase, predictor: MappingNode, node: Node, spelling: str, field: str, mode: str, *, keeps_one: bool, agree: bool
 ) -> Iterator[Verdict]:
-    """``keeps_one``: a HorizontalPodAutoscaler scales it, which never goes below one replica."""
+    """``keeps_one``: a HorizontalPodAutoscaler scales it, which never goes below one replica. ``agree``: all annotations for
+    the field ask for one number."""
     document = case.deployment.document
-    wanted = int(node.text)
+    wanted = _number(node)
     stated = predictor.get(field)
     is_least = field == "minReplicas"
-    if spelling.endswith("maxScale") and stated is None and mode not in _WITHOUT:
+    if wanted is None:
+        return
+    if spelling.endswith("maxScale") and (stated is None or _number(stated) == 0) and mode not in _WITHOUT:
         return  # nothing stands before it
     if stated is not None and _number(stated) in (None, wanted):
         return  # what counts says the same, or is text that a template fills
@@ -130,18 +136,19 @@ def _judged(
         Place.of(document, node),
         label,
         related=(Related(Place.of(document, stated), "what counts"),) if stated is not None else (),
-        proposals=(_proposal(document, predictor, field, wanted, keeps_one=keeps_one),),
+        proposals=(_proposal(document, predictor, field, wanted, keeps_one=keeps_one, agree=agree),),
         certainty=Certainty.PROVEN if sure else Certainty.HEURISTIC,
         key=spelling,
     )
 
 
-def _number(node: object) -> int | None:
-    text = node.text.strip() if isinstance(node, ScalarNode) else ""
-    return int(text) if text.isdecimal() else None
+def _number(node: Node | None) -> int | None:
+    """Knative reads annotations with strconv.ParseInt, the API server the fields as whole numbers; below 0 both are refused."""
+    number = integer(node) if isinstance(node, ScalarNode) else None
+    return number if number is not None and number >= 0 else None
 
 
-def _proposal(document: Document, predictor: MappingNode, field: str, wanted: int, *, keeps_one: bool) -> Proposal:
+def _proposal(document: Document, predictor: MappingNode, field: str, wanted: int, *, keeps_one: bool, agree: bool) -> Proposal:
     if predictor.get(field) is not None:
         return Proposal(f"write {field}: {wanted} if that is meant, and take the annotation out", False, None)
     if field == "minReplicas" and wanted == 0 and keeps_one:
@@ -157,4 +164,4 @@ def _proposal(document: Document, predictor: MappingNode, field: str, wanted: in
         after = "minReplicas" if field == "maxReplicas" and predictor.get("minReplicas") is not None else None
         return insert_entry(document, predictor, field, str(wanted), after)
 
-    return Proposal(f"write {field}: {wanted} in spec.predictor", False, edits if fits else None)
+    return Proposal(f"write {field}: {wanted} in spec.predictor", False, edits if fits and agree else None)

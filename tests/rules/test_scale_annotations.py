@@ -46,6 +46,11 @@ def service(annotations: str, predictor: str = "", *, mode: str = "Knative", inn
         ("max-scale: '4'", "maxReplicas: 4, ", ""),
         ("maxScale: '4'", "", ""),  # passed on, and nothing stands before it
         ("maxScale: '4'", "maxReplicas: 2, ", "maxReplicas counts, and is 2"),
+        ("maxScale: '4'", "maxReplicas: 0, ", ""),  # no limit, of which KServe writes no annotation
+        ("min-scale: '²'", "", ""),
+        (f"min-scale: '{'9' * 5000}'", "", ""),  # no number that anybody reads
+        ("min-scale: '2'", f"minReplicas: {'9' * 5000}, ", ""),
+        ("min-scale: {a: b}", "minReplicas: [1], ", ""),
         ("min-scale: '{{ n }}'", "", ""),
         ("min-scale: '2'", "minReplicas: '{{ n }}', ", ""),
         ("min-scale: '2'", "workerSpec: {pipelineParallelSize: 2}, ", ""),  # groups of pods are not scaled
@@ -71,6 +76,8 @@ def test_annotations_of_the_predictor(session: Session) -> None:
         ("", "max-scale: '1'", Certainty.HEURISTIC),  # the cluster's default decides
         ("", "max-scale: '4'", Certainty.PROVEN),  # neither mode gives four
         ("RawDeployment", "maxScale: '4'", Certainty.PROVEN),  # nothing reads it
+        ("ModelMesh", "min-scale: '2'", None),  # it has replicas of its own
+        ("'{{ .Values.mode }}'", "min-scale: '2'", None),
     ],
 )
 def test_mode(mode: str, annotations: str, certainty: Certainty | None, session: Session) -> None:
@@ -90,6 +97,11 @@ def test_mode(mode: str, annotations: str, certainty: Certainty | None, session:
 def test_no_edit_where_the_result_is_open(annotations: str, predictor: str, mode: str, session: Session) -> None:
     (found,) = findings(service(annotations, predictor, mode=mode), session)
     assert not [each for each in found.proposals if each.edits]
+
+
+def test_no_edit_where_annotations_ask_for_different_numbers(session: Session) -> None:
+    found = findings(service("min-scale: '2'", inner="min-scale: '5'"), session)
+    assert [each.proposals[0].edits is None for each in found] == [True, True]
 
 
 def test_another_file_may_state_the_numbers(session: Session) -> None:
