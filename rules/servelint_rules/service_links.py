@@ -54,7 +54,8 @@ def service_name_collides_with_env(case: WorkspaceCase) -> Iterator[Verdict]:
     `vllm-nixl-side-channel`) are read only with their feature, so for them it is a warning. The Service and the pod state
     the same namespace, or neither does and they stand in one file or directory. A warning, too, where their directories
     share nothing but the top of the run, which may be two projects, and where a ConfigMap or Secret that the pod needs is
-    not at hand and may set the variable; nothing is said where the command line refers to it.
+    not at hand and may set the variable; nothing is said where the command line then refers to it, or where the script of
+    the container sets it or takes it away.
 
     ## References
 
@@ -103,17 +104,17 @@ def _reads(workload: Workload, variable: str) -> Container | None:
     for container in workload.pool.containers:
         if container.engine != "vllm" or container.pod is None or container.pod.node is not workload.pod.node:
             continue
-        if container.variable(variable) is None and not _expects(container, variable):
+        if container.variable(variable) is None and not _is_settled(container, variable):
             return container
     return None
 
 
-def _expects(container: Container, variable: str) -> bool:
-    """The command line refers to the variable, which then stands in what ``envFrom`` names: it wins over that of a Service
-    (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables)."""
-    return bool(container.open_environment) and f"$({variable})" in "\n".join(
-        text for key in ("command", "args") for text in pods.texts(container.node.get(key))
-    )
+def _is_settled(container: Container, variable: str) -> bool:
+    """The script sets the variable or takes it away; or the command line refers to it, and it then stands in what ``envFrom``
+    names, which wins over that of a Service (pkg/kubelet/kubelet_pods.go, makeEnvironmentVariables)."""
+    text = "\n".join(text for key in ("command", "args") for text in pods.texts(container.node.get(key)))
+    references = sum(text.count(f"{mark}{variable}") for mark in ("$", "${", "$("))
+    return text.count(variable) > references or (references > 0 and bool(container.open_environment))
 
 
 def _may_set_it(case: WorkspaceCase, container: Container) -> bool:

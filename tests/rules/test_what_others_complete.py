@@ -191,6 +191,10 @@ NEEDED = "envFrom: [{configMapRef: {name: settings}}], "
         ("args: ['--model=Qwen/Qwen3-8B']", "", Severity.ERROR),
         (NEEDED + "args: ['--model=Qwen/Qwen3-8B']", "", Severity.WARNING),  # it may set the variable
         (NEEDED + "args: ['--model=Qwen/Qwen3-8B', '--port=$(VLLM_PORT)']", "", None),  # it does
+        (NEEDED + "command: [sh, -c, 'vllm serve Qwen/Qwen3-8B --port ${VLLM_PORT}']", "", None),
+        ("command: [sh, -c, 'vllm serve Qwen/Qwen3-8B --port $VLLM_PORT']", "", Severity.ERROR),  # nothing else sets it
+        ("command: [sh, -c, 'unset VLLM_PORT; exec vllm serve Qwen/Qwen3-8B']", "", None),
+        ("command: [sh, -c, 'VLLM_PORT=29000 vllm serve Qwen/Qwen3-8B']", "", None),
         (NEEDED + "args: ['--model=Qwen/Qwen3-8B']", "{VLLM_PORT: '8000'}", None),
         (NEEDED + "args: ['--model=Qwen/Qwen3-8B']", "{OTHER: '8000'}", Severity.ERROR),
         (NEEDED.replace("settings", "settings, optional: true") + "args: ['--model=Qwen/Qwen3-8B']", "", Severity.ERROR),
