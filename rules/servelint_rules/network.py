@@ -8,6 +8,7 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.scalars import kubernetes_value
 from servelint_rules import guards, listening, pods
 from servelint_rules.figures import count
 
@@ -89,7 +90,7 @@ def _service_ports(container: Container, address: listening.Address, document: D
     lost: list[tuple[ScalarNode, str]] = []
     reached = False
     for port in service.elements_at("spec", "ports"):
-        node = port.get("targetPort") or port.get("port")
+        node = _target(port)
         if not isinstance(node, ScalarNode) or (port.text_at("protocol") or "TCP") != "TCP":
             continue
         number = node.text if node.text.isdecimal() else _named(container, node.text)
@@ -110,6 +111,14 @@ def _service_ports(container: Container, address: listening.Address, document: D
             severity=Severity.WARNING if reached else Severity.ERROR,
             key=f"{name} {node.text}",
         )
+
+
+def _target(port: Node) -> Node | None:
+    """The port of the pods; 0 and "" are none, and that of the Service counts (pkg/apis/core/v1/defaults.go)."""
+    target = port.get("targetPort")
+    if isinstance(target, ScalarNode) and kubernetes_value(target) in (None, "", 0):
+        target = None
+    return target or port.get("port")
 
 
 def _named(container: Container, name: str) -> str | None:

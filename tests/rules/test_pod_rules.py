@@ -128,6 +128,15 @@ def test_ports_by_which_the_nodes_of_an_engine_find_each_other(
 
 
 @pytest.mark.parametrize(
+    ("port", "found"),
+    [("{port: 8000, targetPort: 0}", False), ("{port: 8000, targetPort: ''}", False), ("{port: 80, targetPort: 0}", True)],
+)
+def test_a_target_that_is_none_is_the_port_of_the_service(port: str, found: bool, session: Session) -> None:
+    service = f"---\napiVersion: v1\nkind: Service\nmetadata: {{name: s}}\nspec: {{selector: {{a: b}}, ports: [{port}]}}\n"
+    assert bool(findings(deployment(f"{ARGS}, {GPU}") + service, session, "K8S620")) is found
+
+
+@pytest.mark.parametrize(
     ("flags", "more", "severity"),
     [
         ("", "readinessProbe: {tcpSocket: {port: 30000}}", Severity.ERROR),
