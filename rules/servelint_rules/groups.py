@@ -8,7 +8,7 @@ from servelint.facts import FactState, Place
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
-from servelint_rules import pods
+from servelint_rules import guards, pods
 from servelint_rules.figures import count
 from servelint_rules.places import related
 
@@ -82,11 +82,9 @@ def _same(what: str) -> Proposal:
 
 def _name(pod: Pod, root: Node) -> Iterator[Verdict]:
     node = root.get("metadata", "name")
-    if not isinstance(node, ScalarNode) or any(mark in node.text for mark in "${}<"):
+    if not isinstance(node, ScalarNode) or guards.is_filled_in_later(node.text):
         return
     name = node.text
-    if name.isupper():
-        return  # __LWS_NAME__: somebody is to fill it in
     plain = all(c.isascii() and (c.islower() or c.isdigit() or c == "-") for c in name)
     if plain and name[:1].isalpha() and name[-1:] != "-" and len(name) <= 63:
         return

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from servelint.case import once
+from servelint.engines.placeholders import placeholder
 from servelint.formats import containers, devices
 from servelint.source.nodes import ScalarNode
 
@@ -49,6 +50,11 @@ def may_lack(pod: Pod | None) -> bool:
     if pod is None or pod.owner in _COMPLETED:
         return False
     return is_complete(pod) and not in_kustomize_base(pod) and not has_operator(pod)
+
+
+def is_filled_in_later(name: str) -> bool:
+    """What no object's name can be: a template's marks, a placeholder, or a word in upper case (but ``LLAMA-70B`` is a slip)."""
+    return any(mark in name for mark in "${}<") or bool(placeholder(name)) or (name.isupper() and "-" not in name)
 
 
 def waits_for_images(pod: Pod) -> bool:

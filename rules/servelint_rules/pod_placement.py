@@ -239,7 +239,7 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
         return
     whole_groups = _binds_all(pool, pinned.text)
     replicas = _pods_of(pool) if whole_groups else pool.replicas_min.get(0)
-    if replicas < 2 or any(mark in pinned.text for mark in "${<"):
+    if replicas < 2 or guards.is_filled_in_later(pinned.text):
         return
     gpus = pool.gpus_per_node.get(0)
     together = replicas * gpus

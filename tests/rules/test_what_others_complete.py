@@ -181,6 +181,26 @@ def test_leader_and_workers_on_nodes_of_their_own(replicas: int, worker: str, la
     assert [f.label for f in findings(text, session, "K8S629")] == ([label] if label else [])
 
 
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [("__NAME__", False), ("LWS_NAME", False), ("'@NAME@'", False), ("'{{ name }}'", False), ("LLAMA-70B", True), ("a.b", True)],
+)
+def test_a_name_that_is_filled_in_later_is_not_judged(name: str, found: bool, session: Session) -> None:
+    text = (
+        f"apiVersion: leaderworkerset.x-k8s.io/v1\nkind: LeaderWorkerSet\nmetadata: {{name: {name}}}\nspec:\n  replicas: 1\n"
+        "  leaderWorkerTemplate:\n    size: 2\n    workerTemplate: {spec: {containers: [{name: e, image: 'lmsysorg/sglang:v0.5.6', "
+        "args: [python3, -m, sglang.launch_server, --model-path=Qwen/Qwen3-8B], resources: {limits: {nvidia.com/gpu: 1}}}]}}\n"
+    )
+    assert bool(findings(text, session, "DIS707")) is found
+
+
+@pytest.mark.parametrize("node", ["__NODE__", "NODE_NAME", "${NODE}", "<node>"])
+def test_a_node_that_is_filled_in_later_is_none(node: str, session: Session) -> None:
+    pod = f"nodeName: '{node}', "
+    args = "args: ['--model=Qwen/Qwen3-8B']"
+    assert not findings(deployment("vllm/vllm-openai:v0.19.1", args, pod=pod, spec=", replicas: 3"), session, "K8S629")
+
+
 SERVICE = "apiVersion: v1\nkind: Service\nmetadata: {{name: vllm{0}}}\nspec: {{selector: {{a: b}}, ports: [{{port: 8000}}]}}\n"
 NEEDED = "envFrom: [{configMapRef: {name: settings}}], "
 
