@@ -146,9 +146,10 @@ def proposals(pool: Pool, need: Need, *, whole_hosts: bool = False) -> tuple[Pro
 
 
 def _meets_others(pool: Pool) -> bool:
-    """SGLang is told where its hosts meet, and not how many they are."""
+    """SGLang is told where its hosts meet, which is not on each of them, and not how many they are."""
     command = pool.containers[0].command if pool.containers else None
-    return command is not None and command.last("--dist-init-addr") is not None and command.last("--nnodes") is None
+    group = command.last("--dist-init-addr") if command is not None and command.last("--nnodes") is None else None
+    return group is not None and not (group.value or "").startswith(("127.", "localhost"))
 
 
 def _group(pool: Pool, nodes: int) -> Proposal:

@@ -87,8 +87,9 @@ def test_hosts_that_meet_and_are_not_counted(session: Session) -> None:
     (proposal,) = found.proposals
     assert proposal.title.startswith("--nnodes 2 and a --node-rank for each")
     assert proposal.edits is None
-    (alone,) = findings(deployment("lmsysorg/sglang:v0.5.6", args.format("--trust-remote-code"), 8), session, "PAR201")
-    assert [each.title for each in alone.proposals] == ["ask for 16 GPUs"]
+    for option in ("--trust-remote-code", "--dist-init-addr=127.0.0.1:5000", "--dist-init-addr=localhost:5000"):
+        (alone,) = findings(deployment("lmsysorg/sglang:v0.5.6", args.format(option), 8), session, "PAR201")
+        assert [each.title for each in alone.proposals] == ["ask for 16 GPUs"]
 
 
 @pytest.mark.parametrize(
