@@ -101,8 +101,8 @@ def most_on_a_node(case: PoolCase) -> int:
     place = case.pool.accelerator.place
     text = place.document.source.text[place.span.start : place.span.end].strip("'\"") if place is not None else ""
     instance = instances.find(text.removeprefix("ml.")) if text else None
-    if instance is not None and instance.count is not None and instance.count >= 1:
-        return int(instance.count)
+    if instance is not None and instance.count is not None:
+        return max(1, int(instance.count))  # a part of a GPU is one device
     return case.accelerator.devices_per_node or GPUS_OF_A_NODE
 
 

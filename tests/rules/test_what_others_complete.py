@@ -98,11 +98,13 @@ def test_hosts_that_meet_and_are_not_counted(session: Session) -> None:
         ("node.kubernetes.io/instance-type: g6.12xlarge", 0),  # four GPUs, of which more would be needed
         ("node.kubernetes.io/instance-type: g6.48xlarge", 8),
         ("nvidia.com/gpu.product: NVIDIA-L4", 8),  # of nodes of any size
+        ("node.kubernetes.io/instance-type: g6f.xlarge", 0),  # a part of one GPU
     ],
 )
 def test_no_more_gpus_than_the_instance_type_has(node: str, size: int, session: Session) -> None:
-    args = "args: ['--model=deepseek-ai/DeepSeek-R1-Distill-Qwen-32B', '--tensor-parallel-size=2']"
-    (found,) = findings(deployment("vllm/vllm-openai:v0.7.0", args, 2, pod=f"nodeSelector: {{{node}}}, "), session, "MEM401")
+    gpus = 1 if "g6f" in node else 2
+    args = f"args: ['--model=deepseek-ai/DeepSeek-R1-Distill-Qwen-32B', '--tensor-parallel-size={gpus}']"
+    (found,) = findings(deployment("vllm/vllm-openai:v0.7.0", args, gpus, pod=f"nodeSelector: {{{node}}}, "), session, "MEM401")
     larger = [each.title for each in found.proposals if "tensor-parallel-size" in each.title]
     assert larger == ([f"--tensor-parallel-size={size} with {size} GPUs"] if size else [])
 
