@@ -68,7 +68,7 @@ def shared_gpu_oversubscribed(case: WorkspaceCase) -> Iterator[Verdict]:
     Heuristic, as a script may start one in place of another, and an `.env` file may set other devices. If they run at once
     it is certain. Services that share nothing but a profile are left out: some files list alternatives there. Of services
     with the same `container_name` one runs at a time. A service that names no device takes the first GPUs of the host;
-    nothing is said where a variable of Compose's may name them.
+    nothing is said where a variable of Compose's names them and is `all` by default.
 
     ## References
 
