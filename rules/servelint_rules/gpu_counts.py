@@ -72,6 +72,8 @@ def need_of(case: PoolCase) -> Need | None:
     if nodes > 1 and layout.world_size <= gpus and case.deployment.format in _RUN_ON_EACH_HOST and not _joins_hosts(command):
         return None
     local = 0
+    if command is not None and _starts_ranks_in_a_loop(command):
+        return None
     if command is not None and command.last("--nnodes") is None:
         alone = command.last("--data-parallel-rank") is not None or command.last("--data-parallel-external-lb") is not None
         if alone and (command.last("--data-parallel-size-local") is not None or not pool.data_local.is_stated):
@@ -81,6 +83,15 @@ def need_of(case: PoolCase) -> Need | None:
     if local and local < layout.data:
         return Need(layout.rank_group * local, gpus, True)
     return Need(layout.world_size, nodes * gpus, False)
+
+
+def _starts_ranks_in_a_loop(command: Command) -> bool:
+    """The rank is a variable, and the script starts something in the background and has a loop: as many as it has turns."""
+    rank = command.last("--data-parallel-rank")
+    if rank is None or not rank.value_is_unknown:
+        return False
+    words = {word for each in rank.words for word in each.node.text.split()}
+    return "done" in words and any(word.endswith("&") and not word.endswith("&&") for word in words)
 
 
 def _joins_hosts(command: Command | None) -> bool:

@@ -93,6 +93,22 @@ def test_hosts_that_meet_and_are_not_counted(session: Session) -> None:
 
 
 @pytest.mark.parametrize(
+    ("script", "found"),
+    [
+        ("for i in 0 1; do\nSERVE --port 820$i --data-parallel-rank $i &\ndone\nwait", False),
+        ("until ready; do\nsleep 1\ndone\nSERVE --data-parallel-rank $RANK", True),  # one, and then it serves
+        ("SERVE --data-parallel-rank $RANK &\nwait", True),
+    ],
+)
+def test_ranks_that_a_loop_starts_are_not_counted(script: str, found: bool, session: Session) -> None:
+    lines = script.replace("SERVE", "vllm serve Qwen/Qwen3-30B-A3B --data-parallel-size 4 --data-parallel-address x").replace(
+        "\n", "\\n"
+    )
+    text = deployment("vllm/vllm-openai:v0.19.1", f'command: [bash, -c, "{lines}"]', 2, kind="StatefulSet", spec=", replicas: 2")
+    assert [f.severity for f in findings(text, session, "PAR201")] == ([Severity.WARNING] if found else [])
+
+
+@pytest.mark.parametrize(
     ("node", "size"),
     [
         ("node.kubernetes.io/instance-type: g6.12xlarge", 0),  # four GPUs, of which more would be needed
