@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from servelint.case import once
 from servelint.engines.command import Form
-from servelint.engines.images import split
 from servelint.engines.placeholders import placeholder
 from servelint.finding import Certainty, Severity
 from servelint.formats import containers
@@ -105,9 +104,10 @@ def _is_of_others(image: str, engine: str) -> bool:
     """No image of the project, nor a copy of one in another registry, nor one whose tag has a number like a release's."""
     if guards.is_local_image(image):
         return True
-    repository, tag, _ = split(image)
+    name = image.partition("@")[0]
+    tag = containers.tag_of(name) or ""
     own = _OWN_IMAGES.get(engine)
-    return (own is None or not f"/{repository}".endswith(f"/{own}")) and not tag.removeprefix("v")[:1].isdigit()
+    return (own is None or not f"/{name.removesuffix(f':{tag}')}".endswith(f"/{own}")) and not tag.removeprefix("v")[:1].isdigit()
 
 
 def is_newest(case: ContainerCase) -> bool:
