@@ -51,6 +51,7 @@ def group_inconsistent(case: PoolCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven from the object alone. A leader that asks for no GPU at all only starts the engine and is not compared.
+    A name that somebody fills in (`__NAME__`, `LWS_NAME`) is not judged.
 
     ## References
 

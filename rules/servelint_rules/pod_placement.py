@@ -224,7 +224,8 @@ def replicas_share_one_node(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven from the template. An error where the pods need more GPUs than the largest nodes have (16).
+    Proven from the template. An error where the pods need more GPUs than the largest nodes have (16). A node whose name
+    somebody fills in is left out.
 
     ## References
 
