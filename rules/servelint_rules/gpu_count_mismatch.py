@@ -58,10 +58,10 @@ def gpu_count_mismatch(case: PoolCase) -> Iterator[Verdict]:
     ## Certainty
 
     Proven: from the command line and the resources in the same manifest. The rule is silent where they do not decide it:
-    patches and unfinished bases, degrees computed by a shell, ranks that a loop of it starts, resources that do not count GPUs one by one (Neuron, MIG,
-    claims other than KServe's; Ascend and TPU, unless two devices in each were still too few), Kubernetes objects that an
-    operator owns, hosts that several replicas share, and images for CPUs or simulators. Machines that are larger than a
-    replica are no finding where they only come whole (KAITO, Slurm).
+    patches and unfinished bases, degrees computed by a shell, ranks that a loop of it starts, resources that do not count
+    GPUs one by one (Neuron, MIG, claims other than KServe's; Ascend and TPU, unless two devices in each were still too few),
+    Kubernetes objects that an operator owns, hosts that several replicas share, and images for CPUs or simulators. Machines
+    that are larger than a replica are no finding where they only come whole (KAITO, Slurm).
 
     ## References
 
