@@ -35,8 +35,8 @@ def flag_and_value_in_one_item(case: ContainerCase) -> Iterator[Verdict]:
     ## What it checks
 
     Items such as `--dtype auto` in a `command` or `args` list that no shell splits; and what a shell is made to leave in one
-    word: a line that ends in a backslash with no blank before it, and options in a folded block (`>`) whose lines end in
-    backslashes.
+    word: a line that ends in a backslash with no blank before it, where the next one begins with an option of the engine,
+    and options in a folded block (`>`) whose lines end in backslashes.
 
     ## Why it matters
 

@@ -8,6 +8,7 @@ from hypothesis import given, strategies as st
 
 from servelint.deployment import Pool
 from servelint.engines import model_registry
+from servelint.engines.command import Form
 from servelint.engines.flag import Presence
 from servelint.engines.flags import flag_table
 from servelint.engines.sglang import Sglang
@@ -152,6 +153,14 @@ def test_a_backslash_without_a_blank_before_it_hides_no_option(path: str, starte
     assert read.values["tensor"] == 4
     dashes = "command: [sh, -c]\nargs: ['python -m sglang.launch_server --model-path=org/a--tp-size 4']\n"
     assert "tensor" not in started(ENGINE, dashes).values
+
+
+@pytest.mark.parametrize("name", ["chat\\\n  --large", '"a \\\n  --tp-size 4"'])
+def test_a_value_that_goes_on_in_the_next_line_is_no_option(name: str, started: Any) -> None:
+    script = f"python -m sglang.launch_server --model-path=o/m --served-model-name={name}"
+    read = started(ENGINE, f"command: [sh, -c]\nargs:\n- |\n  {script}\n")
+    assert "tensor" not in read.values
+    assert Form.JAMMED not in {argument.form for argument in read.command.arguments}
 
 
 def test_the_facts_of_a_command_line(started: Any) -> None:

@@ -106,7 +106,7 @@ class _Parser:
                 self._positional(word)
             elif _is_jammed(word.text):
                 self._jammed(word, word.text.split())
-            elif "--" in word.text[2:] and not word.whole and (parts := _glued(word)):
+            elif "--" in word.text[2:] and not word.whole and self._has_options(parts := _glued(word)):
                 self._jammed(word, parts)
             elif _is_option(word.text):
                 self._option(word)
@@ -114,6 +114,10 @@ class _Parser:
                 self._positional(word)
         if self._file:
             self._from_elsewhere(file_of(self._file))
+
+    def _has_options(self, parts: Sequence[str]) -> bool:
+        """One of ``parts`` but the first is an option of the engine: ``a--b`` may be meant as one word."""
+        return any(self._table.flag(self._table.spelled(part.partition("=")[0])) is not None for part in parts[1:])
 
     # -- words that are no options
 
