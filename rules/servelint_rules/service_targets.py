@@ -23,8 +23,10 @@ if TYPE_CHECKING:
 _OLD = ("rolebasedgroup.workloads.x-k8s.io/name", "rolebasedgroup.workloads.x-k8s.io/role")
 _NEW = ("rbg.workloads.x-k8s.io/group-name", "rbg.workloads.x-k8s.io/role-name")
 _COMMON = "app.kubernetes.io/"
-# Kinds whose controllers add no label without a prefix to their pods.
+# Kinds whose controllers add no label without a domain to their pods but those of _GIVEN.
 _PLAIN = frozenset(("Deployment", "StatefulSet", "ReplicaSet", "DaemonSet", "Pod", "LeaderWorkerSet"))
+# Labels without a domain that the controllers of Job, Deployment, StatefulSet and DaemonSet give their pods.
+_GIVEN = frozenset(("job-name", "controller-uid", "pod-template-hash", "controller-revision-hash"))
 _Pairs = set[tuple[str, str]]
 
 
@@ -41,7 +43,7 @@ def services_without_pods(case: WorkspaceCase) -> Iterator[Verdict]:
             continue
         wanted = set(label_pairs(selector))
         verdict = _group_verdict(case, service, selector, dict(wanted))
-        plain = not any("/" in key and not key.startswith(_COMMON) for key, _ in wanted)  # else a controller's, perhaps
+        plain = not any(key in _GIVEN or ("/" in key and not key.startswith(_COMMON)) for key, _ in wanted)  # else a controller's
         if verdict is None and wanted and plain and not any(wanted <= labels for labels in every):
             if case.complete:
                 verdict = _nothing(service, selector, wanted)

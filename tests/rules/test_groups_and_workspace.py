@@ -127,6 +127,9 @@ def test_a_service_without_pods_is_only_wrong_where_every_file_is_at_hand(manife
     pod = "{template: {metadata: {labels: {app: llm}}, spec: {containers: [{name: a, image: 'vllm/vllm-openai:v0.19.1', args: [--model, a/b]}]}}}"
     assert found(lint(("a/llm.yaml", jobs % pod + service.replace("LABEL", "llm")), complete=True), "K8S615") == []
     assert len(found(lint(("a/llm.yaml", jobs % pod + service.replace("LABEL", "else")), complete=True), "K8S615")) == 1
+    given = service.replace("app: LABEL", "job-name: llm-a-0")  # by the controller of Jobs
+    assert given != service
+    assert found(lint(("a/llm.yaml", jobs % pod + given), complete=True), "K8S615") == []
 
 
 def test_a_claim_of_another_file_is_counted_over_all_its_users(manifest: Callable[..., str]) -> None:
