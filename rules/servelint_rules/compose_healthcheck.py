@@ -12,6 +12,7 @@ from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import listening
+from servelint_rules.digits import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from servelint.deployment import Container
     from servelint.source.nodes import Node
 
-_URL = re.compile(r"(?P<scheme>https?)://(?P<host>\$\{\w+\}|\$\w+|[\w.-]+|\[[\w:]+\])(?::(?P<port>\d+))?(?=[/\s\"'?|)]|$)")
+_URL = re.compile(r"(?P<scheme>https?)://(?P<host>\$\{\w+\}|\$\w+|[\w.-]+|\[[\w:]+\])(?::(?P<port>[0-9]{1,5}))?(?=[/\s\"'?|)]|$)")
 _LOCAL = frozenset(("localhost", "127.0.0.1", "0.0.0.0", "[::1]"))  # noqa: S104 - what a check asks, nothing is bound
 _PORTS = {"http": 80, "https": 443}
 
@@ -124,7 +125,7 @@ def _published(item: Node) -> list[int]:
         text = sides[-2] if len(sides) > 1 else ""
     else:
         return []
-    return [int(text) if text.isdecimal() else 0]
+    return [int(text) if is_number(text) else 0]
 
 
 def _uses_host_network(services: MappingNode) -> bool:

@@ -9,6 +9,7 @@ from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode
 from servelint_rules import listening, pods
+from servelint_rules.digits import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +112,7 @@ def engine_address_unanswered(case: ContainerCase) -> Iterator[Verdict]:
         text = node.text.strip()
         host, _, rest = text.partition("://")[2].partition(":")
         asked, slash, path = rest.partition("/")
-        if host not in _LOCAL or not asked.isdecimal():
+        if host not in _LOCAL or not is_number(asked):
             continue
         told = f"{text}, and the engine answers on port {port}"
         if int(asked) == port:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, pods
+from servelint_rules.digits import is_number
 from servelint_rules.figures import count
 from servelint_rules.places import place_of, related
 
@@ -56,10 +57,10 @@ def without_launcher(case: PoolCase) -> Iterator[Verdict]:
     item = pods.workload_of(pod)
     replicas = item.get("spec", "replicas") if item is not None else None
     number = pods.whole(replicas)
-    if argument is None or not (argument.value or "").isdecimal() or int(argument.value or "1") < 2 or (number or 1) < 2:
+    if argument is None or not is_number(argument.value or "") or int(argument.value or "1") < 2 or (number or 1) < 2:
         return
     rank = command.last("--node-rank")
-    if rank is not None and (rank.value_is_unknown or not (rank.value or "").isdecimal()):
+    if rank is not None and (rank.value_is_unknown or not is_number(rank.value or "")):
         return
     yield Verdict(
         command.place_of(argument),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
 from servelint_rules import pods
+from servelint_rules.digits import is_number
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pod
@@ -62,7 +63,7 @@ def address(container: Container) -> Address:
         return Address(None)
     argument = command.last("--port")
     if argument is not None:
-        known = not argument.value_is_unknown and (argument.value or "").isdecimal()
+        known = not argument.value_is_unknown and is_number(argument.value or "")
         return Address(int(argument.value or "0") if known else None, argument)
     if not command.complete:
         return Address(None)
@@ -76,7 +77,7 @@ def address(container: Container) -> Address:
 def _default(command: Command, name: str) -> int | None:
     flag = command.table.flag(name)
     text = flag.default_at(None) if flag is not None else None
-    return int(text) if text is not None and text.isdecimal() else None
+    return int(text) if text is not None and is_number(text) else None
 
 
 def _tgi_port(container: Container, command: Command) -> int | None:
@@ -84,7 +85,7 @@ def _tgi_port(container: Container, command: Command) -> int | None:
     stated = container.environment.get("PORT")
     if stated is not None:
         text = stated.get("")
-        return int(text) if text.isdecimal() else None
+        return int(text) if is_number(text) else None
     return 80 if is_release(command) else None
 
 
@@ -154,7 +155,7 @@ def _ports_beside(command: Command) -> frozenset[int]:
         defaults += ["--disaggregation-bootstrap-port"] if command.last("--disaggregation-mode") is not None else []
         group = command.last("--dist-init-addr")
         number = (group.value or "").rpartition(":")[2] if group is not None else ""
-        ports |= set(range(int(number), int(number) + _SGLANG_PORTS)) if number.isdecimal() and len(number) <= 5 else set()
+        ports |= set(range(int(number), int(number) + _SGLANG_PORTS)) if is_number(number) else set()
     if command.engine == "vllm":
         ports |= _VLLM_TRANSFER_PORTS if command.last("--kv-transfer-config") is not None else set()
         ports |= {_VLLM_RANKS_PORT} if command.last("--data-parallel-size") is not None else set()

@@ -13,6 +13,7 @@ from servelint.formats import containers
 from servelint.rulebook import Scope, rule
 from servelint_rules import guards, rewording
 from servelint_rules.changes import edits_of, setting, stated
+from servelint_rules.digits import is_number
 from servelint_rules.figures import GIB, in_gib
 from servelint_rules.host_resources import memory_limit
 from servelint_rules.places import place_of, related
@@ -280,7 +281,7 @@ def mm_cache_reserve(case: PoolCase) -> Iterator[Verdict]:
             continue
         servers = command.last("--api-server-count")
         stated = servers.value if servers is not None else None
-        count = int(stated) if stated is not None and stated.isdecimal() else 1
+        count = int(stated) if stated is not None and is_number(stated) else 1
         try:
             each = float(argument.value)
         except ValueError:

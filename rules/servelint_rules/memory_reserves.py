@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.rulebook import Scope, rule
+from servelint_rules.digits import is_number
 from servelint_rules.figures import GIB, budget, gib
 from servelint_rules.places import related
 from servelint_rules.unaccounted import gpu_memory
@@ -58,7 +59,7 @@ def lora_reserve(case: PoolCase) -> Iterator[Verdict]:
     for flag, default in (("--max-loras", 1), ("--max-lora-rank", 16)):
         argument = command.last(flag)
         text = str(default) if argument is None else argument.value
-        if text is None or not text.strip().isdecimal() or (argument is not None and argument.value_is_unknown):
+        if text is None or not is_number(text.strip()) or (argument is not None and argument.value_is_unknown):
             return
         numbers[flag] = int(text)
     memory = gpu_memory(case)
@@ -152,4 +153,4 @@ def _bytes(text: str) -> float | None:
     digits = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = digits[-1:] if digits[-1:].isalpha() else ""
     number = digits[: len(digits) - len(unit)].strip()
-    return float(number) * _UNITS[unit] if number.isdecimal() and unit in _UNITS else None
+    return float(number) * _UNITS[unit] if is_number(number) and unit in _UNITS else None

@@ -10,6 +10,7 @@ from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint.source.scalars import kubernetes_value
 from servelint_rules import guards, listening, pods
+from servelint_rules.digits import is_number
 from servelint_rules.figures import count
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def _service_ports(container: Container, address: listening.Address, document: D
         node = _target(port)
         if not isinstance(node, ScalarNode) or (port.text_at("protocol") or "TCP") != "TCP":
             continue
-        number = node.text if node.text.isdecimal() else _named(container, node.text)
+        number = node.text if is_number(node.text) else _named(container, node.text)
         if number is None:
             if not _has_named_ports_elsewhere(container, node.text):
                 lost.append((node, f"no container of the pod has a port of the name {node.text}"))
@@ -125,7 +126,7 @@ def _named(container: Container, name: str) -> str | None:
     """The number of the engine container's port ``name``; None if it has none."""
     found = (port.text_at("containerPort") for port in container.node.elements_at("ports") if port.text_at("name") == name)
     number = next(found, None)
-    return number if number is not None and number.isdecimal() else None
+    return number if number is not None and is_number(number) else None
 
 
 def _has_named_ports_elsewhere(container: Container, name: str) -> bool:
@@ -174,7 +175,7 @@ def declared_port_unused(case: ContainerCase) -> Iterator[Verdict]:
     numbers = [node for port in container.node.elements_at("ports") if isinstance(node := port.get("containerPort"), ScalarNode)]
     if address.port is None or not numbers or any(node.text == str(address.port) for node in numbers):
         return
-    idle = [node for node in numbers if node.text.isdecimal() and not listening.something_else_listens(container, int(node.text))]
+    idle = [node for node in numbers if is_number(node.text) and not listening.something_else_listens(container, int(node.text))]
     if len(idle) != 1:
         return
     yield Verdict(
@@ -194,7 +195,7 @@ def _related(container: Container, address: listening.Address) -> tuple[Related,
 
 def _reach(document: Document, node: ScalarNode, address: listening.Address, *, alone: bool) -> tuple[Proposal, ...]:
     """The engine's port, unless another port leads there or a name says that something else was meant."""
-    if node.text.isdecimal():
+    if is_number(node.text):
         return (_to_port(document, node, address.port),) if alone else ()
     title = f"declare the port {node.text} in the container" + (f", or make it {address.port}" if alone else "")
     return (Proposal(title, False, None),)

@@ -11,6 +11,7 @@ from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint_rules import guards, listening, loading, pods
+from servelint_rules.digits import is_number
 from servelint_rules.figures import patience
 from servelint_rules.places import related
 
@@ -265,7 +266,7 @@ def _port_fault(container: Container, probe: MappingNode, handler: str) -> _Faul
     node = probe.get(handler, "port")
     if not isinstance(node, ScalarNode) or probe.get(handler, "host") is not None:
         return None
-    if not node.text.isdecimal():
+    if not is_number(node.text):
         names = [port.text_at("name") or "" for port in container.node.elements_at("ports")]
         if node.text in names or any(mark in node.text for mark in "${<"):
             return _mismatch(container, node)
@@ -282,8 +283,8 @@ def _number(container: Container) -> str:
 
 def _mismatch(container: Container, node: ScalarNode) -> _Fault | None:
     address = listening.address(container)
-    asked = node.text if node.text.isdecimal() else _declared(container.node, node.text)
-    if address.port is None or not asked.isdecimal() or int(asked) == address.port:
+    asked = node.text if is_number(node.text) else _declared(container.node, node.text)
+    if address.port is None or not is_number(asked) or int(asked) == address.port:
         return None
     if listening.something_else_listens(container, int(asked)):
         return None

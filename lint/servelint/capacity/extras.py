@@ -27,7 +27,7 @@ def _count(pool: Pool, flag: str, default: int) -> int | None:
     text = stated.flag(pool, flag)
     if text is None:
         return default
-    return int(text) if text.isdecimal() else None
+    return int(text) if text.isdecimal() and len(text) < 19 else None
 
 
 def _adapter_elements(a: Architecture, layout: Layout) -> float:

@@ -71,8 +71,8 @@ def largest_size(
 
 def _number_after(text: str, name: str) -> int:
     """The number of a field in the text of a JSON object; 0 where none is there to read."""
-    digits = "".join(c for c in text.partition(name)[2].partition(",")[0] if c.isdigit())
-    return int(digits or 0)
+    digits = "".join(c for c in text.partition(name)[2].partition(",")[0] if c.isdecimal())
+    return int(digits) if 0 < len(digits) < 19 else 0
 
 
 def _drafted(pool: Pool) -> int:
