@@ -181,8 +181,9 @@ _SECRETS = frozenset(("--api-key", "--admin-api-key", "--hf-token", "--ngrok-aut
 _NO_SECRETS = frozenset((
     "", "empty", "none", "null", "dummy", "true", "false", "changeme", "secret", "token", "placeholder", "notneeded",
     "notrequired", "notused", "unused", "nokey", "nokeyneeded", "nokeyrequired", "sknokeyrequired", "fake", "fakekey",
-    "dummykey", "na",
+    "dummykey", "na", "sk",
 ))  # fmt: skip
+_TO_BE_REPLACED = ("your", "skyour", "replace", "insert")
 _TOKEN_LENGTH = 34  # of a token of the hub, "hf_" and what follows
 
 
@@ -209,7 +210,7 @@ def secret_in_args(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven that the value is written there. Placeholders (`EMPTY`, `dummy`, `not-needed`, `<key>`, variables) are left out.
+    Proven that the value is written there. Placeholders (`EMPTY`, `dummy`, `not-needed`, `YOUR_API_KEY`, `sk-xxxx`, `<key>`, variables) are left out.
 
     ## References
 
@@ -221,7 +222,8 @@ def secret_in_args(case: ContainerCase) -> Iterator[Verdict]:
         return
     for argument, _, value in stated(case):
         text = value.strip()
-        if text.startswith("<") or "".join(filter(str.isalnum, text.lower().strip("x*-_."))) in _NO_SECRETS:
+        plain = "".join(filter(str.isalnum, text.lower().strip("x*-_.")))
+        if text.startswith("<") or plain in _NO_SECRETS or plain.startswith(_TO_BE_REPLACED):
             continue
         is_token = text.startswith("hf_") and len(text) >= _TOKEN_LENGTH and text[3:].isalnum()
         if argument.form is not Form.JAMMED and (argument.name in _SECRETS or is_token):

@@ -70,6 +70,9 @@ def test_one_of_the_two_revision_rules_suffices(lint: Callable[..., Report]) -> 
         ("--api-key=$(KEY)", False),
         ("--api-key=EMPTY", False),
         ("--api-key=xxxx", False),
+        ("--api-key=sk-xxxx", False),
+        ("--api-key=YOUR_API_KEY", False),
+        ("--api-key=sk-9f3c1e07", True),
         ("'--api-key=<your key>'", False),
         ("--hf-token=hf_" + "a1" * 17, True),
         ("--served-model-name=hf_" + "a1" * 17, True),  # a token wherever it stands
