@@ -210,7 +210,8 @@ def secret_in_args(case: ContainerCase) -> Iterator[Verdict]:
 
     ## Certainty
 
-    Proven that the value is written there. Placeholders (`EMPTY`, `dummy`, `not-needed`, `YOUR_API_KEY`, `sk-xxxx`, `<key>`, variables) are left out.
+    Proven that the value is written there. Placeholders (`EMPTY`, `dummy`, `not-needed`, `YOUR_API_KEY`, `sk-xxxx`, `<key>`,
+    variables) are left out.
 
     ## References
 
