@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shlex
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -341,6 +342,22 @@ def test_doubling_variables_do_not_fill_the_memory() -> None:
     lines = ["A=" + "x" * 50, *["A=$A$A"] * 60, "a $A", "a " + "$B " * 2000]
     programs = script("\n".join(lines), known(B="y " * 400))
     assert sum(len(word) for words in programs for word in words) < 500_000
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "A='" + "a b " * 10_000 + "'\n" + "A+=x\n" * 8_000 + "a $A",
+        "A=(" + "x " * 50_000 + ")\nif b; then\n" + "A+=(y)\n" * 8_000 + 'fi\na "${A[@]}"',
+        "A=(" + "x " * 50_000 + ")\n" + "A+=(y)\n" * 20_000 + 'a "${A[@]}"',
+    ],
+    ids=["value", "array by a condition", "array"],
+)
+def test_what_is_added_to_a_long_value_takes_time_in_proportion(text: str) -> None:
+    # Half a second or less where nothing else runs; by the square of the length it takes ten and more.
+    begin = perf_counter()
+    assert script(text)
+    assert perf_counter() - begin < 4
 
 
 @pytest.mark.parametrize(

@@ -106,6 +106,8 @@ LINES = {
     "TP=4 # four": "4",
     "TP=4#": "4#",
     "TP=": "",
+    "TP=4 \t": "4",
+    "TP=4" + " " * 50_000 + "5": "4" + " " * 50_000 + "5",
     "TP=$N": None,
     "TP='$N'": "$N",
     "TP": None,
@@ -114,7 +116,7 @@ LINES = {
 }
 
 
-@pytest.mark.parametrize("line", LINES, ids=str)
+@pytest.mark.parametrize("line", LINES, ids=lambda line: line[:12])
 def test_lines_of_an_env_file(line: str) -> None:
     text = COMPOSE.replace("PATH", "/c").replace("KEYS", "env_file: x.env")
     [container] = pool_of(lint({"deploy/compose.yaml": text}, {"deploy/x.env": line + "\n"})).containers

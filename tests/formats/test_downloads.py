@@ -152,11 +152,24 @@ def test_the_script_of_a_compose_service_fetches_too() -> None:
         "hf download o/m " + "--include x " * 50_000 + "--local-dir /models/m\nvllm serve /models/m",
         "git " + "clone " * 50_000 + "https://huggingface.co/o/m /models/m\nvllm serve /models/m",
         "snapshot_download(" * 20_000 + "\nvllm serve /models/m",
+        "python - <<'E'\nsnapshot_download(" + 'repo_id=os.environ["A" ' * 20_000 + ")\nE\nvllm serve /models/m",
     ],
-    ids=["options", "words", "calls"],
+    ids=["options", "words", "calls", "variables"],
 )
 def test_a_long_command_takes_time_in_proportion(script: str) -> None:
     # A third of a second or less where nothing else runs; by the square of the length it takes ten and more.
     begin = perf_counter()
     assert len(pools(a=pod(script))) == 1
     assert perf_counter() - begin < 4
+
+
+def test_many_jobs_are_not_asked_one_by_one() -> None:
+    count = 700
+    served = (
+        pod().replace("claimName: weights", f"claimName: w{number}").replace("name: llm", f"name: l{number}")
+        for number in range(count)
+    )
+    jobs = (job(FETCH.replace("o/m", f"o/m{number}"), claim=f"w{number}") for number in range(count))
+    begin = perf_counter()
+    assert [pool.model.value for pool in pools(a="---\n".join((*served, *jobs)))] == [f"o/m{number}" for number in range(count)]
+    assert perf_counter() - begin < 5  # a second and a half where nothing else runs; ten and more where each pod asks every Job

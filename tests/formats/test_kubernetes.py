@@ -432,6 +432,7 @@ def test_the_number_of_ranks_is_what_the_fact_points_at() -> None:
         f"mpirun --host $HOSTS {SERVES}",
         f"mpirun -np 12 --hostfile h {SERVES}",
         f"mpirun --machinefile h {SERVES}",
+        f"mpirun -np {'9' * 5000} --map-by ppr:{'9' * 5000}:node {SERVES}",
     ],
 )
 def test_ranks_on_hosts_that_nothing_states_leave_the_group_open(start: str) -> None:

@@ -94,7 +94,7 @@ def _parsed(words: Sequence[Word], variables: Mapping[str, Fact[str]]) -> _Launc
             per_host = _number(following)
         elif name == "--map-by" and following.text.startswith("ppr:"):
             count, _, where = following.text[4:].partition(":")
-            per_host = int(count) if count.isdecimal() and where.startswith("node") else per_host
+            per_host = _whole(count) if where.startswith("node") and _whole(count) else per_host
         elif name in _HOSTS:
             hosts = _count(following)
             elsewhere = elsewhere or not hosts
@@ -105,7 +105,11 @@ def _parsed(words: Sequence[Word], variables: Mapping[str, Fact[str]]) -> _Launc
 
 def _number(word: Word) -> int:
     """0 for a number that is filled in elsewhere, or none."""
-    return int(word.text) if not word.variable and word.text.isdecimal() and len(word.text) < 6 else 0
+    return _whole(word.text) if not word.variable else 0
+
+
+def _whole(text: str) -> int:
+    return int(text) if text.isdecimal() and len(text) < 6 else 0
 
 
 def _count(word: Word) -> int:

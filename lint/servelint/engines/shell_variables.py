@@ -128,20 +128,24 @@ class Variables:
         ``written``: the text of a value that is not settled as a whole (``value`` is None).
         """
         old = self.get(name)
-        before = _split(old) if isinstance(old, str) else self._fields.pop(name, ())
-        fields = _split(value) if isinstance(value, str) else self._fields_of(name, before, written)
+        partly = self._fields.pop(name, ())
         self._keep_text(name, value if isinstance(value, str) else written, append=append, conditional=conditional)
+        settled = value
         if append:
-            value = (old if isinstance(old, str) else "") + value if isinstance(value, str) and old is not None else None
+            settled = (old if isinstance(old, str) else "") + value if isinstance(value, str) and old is not None else None
+        if isinstance(settled, str) and len(settled) > _LONGEST_VALUE:
+            settled = None
+        self._values[name] = known = settled if not conditional or settled == old else None
+        if known is not None:
+            return  # as a whole, so that nobody asks for its words: splitting a long value time and again would take long
+        before = _split(old) if isinstance(old, str) else partly
+        fields = _split(value) if isinstance(value, str) else self._fields_of(name, before, written)
+        if append:
             # Without a blank between them the last word goes on, and where no words are known, none follow known ones.
             fields = (*before, *fields) if written[:1].isspace() and before else ()
-        if isinstance(value, str) and len(value) > _LONGEST_VALUE:
-            value = None
-        known = not conditional or value == old
-        self._values[name] = value if known else None
         if conditional:
             fields = _perhaps(name, before, fields)
-        if self._values[name] is None and fields and len(fields) <= _MOST_FIELDS:
+        if fields and len(fields) <= _MOST_FIELDS:
             self._fields[name] = fields
 
     def _keep_text(self, name: str, written: str, *, append: bool, conditional: bool) -> None:
@@ -165,8 +169,8 @@ class Variables:
 
     def assign_array(self, name: str, words: tuple[RawWord, ...], *, append: bool, conditional: bool) -> None:
         old = self._arrays.get(name, ())
-        if old is None or (conditional and not append):
-            self._arrays[name] = None
+        if old is None or (conditional and not append) or (append and len(old) > _MOST_FIELDS):
+            self._arrays[name] = None  # not known, or so long that each addition to it would take long
         elif conditional and words:
             flags = _flags(word.text for word in old)
             marker = RawWord(f"${{{name}[@]}}", words[0].start, words[0].end, words[0].pieces, name)

@@ -37,11 +37,11 @@ _SOURCES = ("--model", "--source")
 _FLAGS = frozenset(("--quiet", "--force-download", "--resume-download", "--dry-run", "--no-quiet"))  # those without a value
 _SEVERAL = ("--include", "--exclude")
 _HUBS = ("huggingface.co", "hf-mirror.com", "modelscope.cn", "www.modelscope.cn")
-_LITERAL = r"""(?:[rf]?["']([^"'\n]+)["']|os\.(?:environ(?:\.get\(|\[)|getenv\()\s*["'](\w+)["'][^)\],]*[\])])"""
+_LITERAL = r"""(?:[rf]?["']([^"'\n]+)["']|os\.(?:environ(?:\.get\(|\[)|getenv\()\s*["'](\w+)["'][^)\],]{0,100}[\])])"""
 _CALL = r"\bsnapshot_download\(([^()]*(?:\([^()]*\)[^()]*)*)\)"
 _SOURCE = rf"(?:^|\b(?:repo_id|model_id)\s*=)\s*{_LITERAL}"
 _TARGET = rf"\blocal_dir\s*=\s*{_LITERAL}"
-_PART = r"\b(?:repo_type\s*=\s*[\"'](?:dataset|space)|allow_patterns\s*=\s*[\"'\[]+[^*\]]*[\"'\]]\s*[,)])"
+_PART = r"\b(?:repo_type\s*=\s*[\"'](?:dataset|space)|allow_patterns\s*=\s*[\"'\[][^*\]]{0,2000}[\"'\]]\s*[,)])"
 
 
 class _Download(NamedTuple):
@@ -85,7 +85,7 @@ def staged(pool: Pool, surroundings: Surroundings, run: RunObjects) -> Pool:
     claim, path = _served_claim(pool)
     namespace = document.text_at("metadata", "namespace") or ""
     found: list[_Download] = []
-    for job in run.of_kind("Job", (claim,)) if claim else ():
+    for job in run.jobs_with(claim) if claim else ():
         near = run.are_near(document.source.path, job.path) and (not namespace or job.namespace in ("", namespace))
         template = job.node.get("spec", "template")
         if not near or template is None:

@@ -28,4 +28,6 @@ def ranks_each_pod(container: Container) -> bool:
         if variable.text_at("name") == word.variable:
             path = variable.text_at("valueFrom", "fieldRef", "fieldPath") or ""
             return any(field in path for field in _FIELDS)
-    return re.search(rf"\b{word.variable}=[\"']?{_OF_NAME}[\"']?\s*(?:$|[;&])", word.node.text, re.MULTILINE) is not None
+    return (
+        re.search(rf"\b{re.escape(word.variable)}=[\"']?{_OF_NAME}[\"']?\s*(?:$|[;&])", word.node.text, re.MULTILINE) is not None
+    )

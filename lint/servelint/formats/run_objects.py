@@ -61,6 +61,8 @@ class RunObjects:
         self._by_name: dict[tuple[str, str], list[KubernetesObject]] | None = None
         self._by_kind: dict[str, list[KubernetesObject]] = {}
         self._by_target: dict[tuple[str, str], list[KubernetesObject]] = {}
+        self._by_claim: dict[str, list[KubernetesObject]] = {}  # Jobs
+        self._jobs = 0  # of which the claims are known
 
     def __bool__(self) -> bool:
         """Whether there is more than one file."""
@@ -107,6 +109,16 @@ class RunObjects:
         if self._unread:
             self._read_those(kind, mentioning)
         return self._by_kind.get(kind, [])
+
+    def jobs_with(self, claim: str) -> list[KubernetesObject]:
+        """The Jobs whose pods mount the PersistentVolumeClaim ``claim``, of any namespace."""
+        jobs = self.of_kind("Job", (claim,))
+        for job in jobs[self._jobs :]:
+            volumes = job.node.elements_at("spec", "template", "spec", "volumes")
+            for name in {volume.text_at("persistentVolumeClaim", "claimName") for volume in volumes}:
+                self._by_claim.setdefault(name or "", []).append(job)
+        self._jobs = len(jobs)
+        return self._by_claim.get(claim, [])
 
     def mentions(self, *kinds: str) -> bool:
         """Whether there may be an object of one of the kinds."""

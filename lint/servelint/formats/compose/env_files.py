@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from servelint.source.text import SourceText
 
 _MISSING = "it may come from an env_file, which is not at hand"
-_LINE = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*(?:[=:][ \t]*(.*?))?[ \t]*$")
+_LINE = re.compile(r"[ \t]*(?:export[ \t]+)?([A-Za-z_][\w.-]*)[ \t]*(?:[=:][ \t]*(.*))?$")
 _QUOTED = re.compile(r"(['\"])(.*?)\1[ \t]*(?:#.*)?$")
 
 
@@ -79,7 +79,7 @@ def _lines(source: SourceText) -> Iterator[tuple[str, Fact[str]]]:
             yield name, Fact.unknown(label, "Compose takes it from the shell", f"write {name}=VALUE", origin)
             continue
         quoted = _QUOTED.match(value)
-        mark, text = quoted.groups() if quoted is not None else ("", re.split(r"[ \t]#", value)[0].rstrip())
+        mark, text = quoted.groups() if quoted is not None else ("", re.split(r"[ \t]#", value)[0].rstrip(" \t"))
         if mark != "'" and ("$" in text or "\\" in text or text.startswith("#")):
             yield name, Fact.unknown(label, f"{name} is put together when Compose reads its env_file", "", origin)
         else:

@@ -79,7 +79,7 @@ def _document(path: str, surroundings: Surroundings) -> Document | None:
 
 
 def _mounts(service: Service) -> Iterator[Mount]:
-    """What is mounted, in the order of the file; of two at one path the last is meant."""
+    """What is mounted, the last of the file first: of two at one path it is the one that is meant."""
     for item in reversed(service.items("volumes")):
         mount = _volume(item)
         if mount is not None:
