@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from time import perf_counter
 from typing import TYPE_CHECKING
 
 import pytest
@@ -242,3 +243,16 @@ def test_a_place_in_a_block_scalar_is_the_comparison() -> None:
     place = selection([(document, node, node.text)]).place
     assert place is not None
     assert source.text[place.span.start : place.span.end] == H100
+
+
+def test_many_claims_of_one_file_are_not_asked_one_by_one() -> None:
+    count = 1500
+    parts = [claim(f"c{number}", request(more=f", count: {number % 4 + 1}")) for number in range(count)]
+    for number in range(count):
+        pod = POD.replace("NODES", "").replace("USED", "{name: g}").replace("name: llm", f"name: l{number}")
+        parts.append("---\n" + pod.replace("CLAIMS", f"{{name: g, resourceClaimTemplateName: c{number}}}"))
+    begin = perf_counter()
+    report = lint_texts([SourceText("a.yaml", "".join(parts))], open_session(Config(select=("DOC101",))))
+    found = [deployment.pools[0].gpus_per_node.value for deployment in report.deployments]
+    assert found == [number % 4 + 1 for number in range(count)]
+    assert perf_counter() - begin < 5  # one second where nothing else runs; ten and more where each pod asks every claim

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from servelint.source.nodes import MappingNode, Node, ScalarNode, SequenceNode
@@ -44,12 +45,23 @@ def of_kind(surroundings: Surroundings, kind: str) -> Iterator[tuple[Document, N
                 yield document, item
 
 
+@lru_cache(8)  # each of a file's pods may ask for an object of it
+def _by_name(documents: tuple[Document, ...], kind: str) -> dict[str, list[tuple[Document, Node]]]:
+    found: dict[str, list[tuple[Document, Node]]] = {}
+    for document in documents:
+        for item in items(document, (kind,)):
+            name = item.text_at("metadata", "name") if item.text_at("kind") == kind else None
+            if name:
+                found.setdefault(name, []).append((document, item))
+    return found
+
+
 def named(surroundings: Surroundings, kind: str, name: str) -> tuple[Document, Node] | None:
     """The object of ``kind`` called ``name``, in the file or else in the nearest other file of the run.
 
     None where it is not at hand, or where several are.
     """
-    found = [pair for pair in of_kind(surroundings, kind) if pair[1].text_at("metadata", "name") == name]
+    found = _by_name(tuple(surroundings.documents), kind).get(name)
     if found:
         return found[0] if len(found) == 1 else None
     return surroundings.elsewhere(kind, name) if name else None
