@@ -8,6 +8,7 @@ from servelint.engines.arguments import number
 from servelint.engines.command import Form
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
+from servelint.source.scalars import whole
 from servelint_rules import flag_history
 from servelint_rules.digits import is_number
 from servelint_rules.engine_options import is_certain, is_fork, is_written, listed, release, shortened, stated
@@ -300,6 +301,6 @@ def _as_mapping(command: Command, argument: Argument, value: str) -> tuple[Propo
     if not command.program.shell and len(value) > 2 and value[0] == value[-1] == "'" and not _json_error(value[1:-1]):
         return (_set(command, argument, value[1:-1]),)
     pairs = [part.partition("=") for part in value.split(",")]
-    if not all(key.strip().isidentifier() and is_number(count.strip()) for key, _, count in pairs):
+    if not all(key.strip().isidentifier() and whole(count.strip()) is not None for key, _, count in pairs):
         return ()
     return (_set(command, argument, json.dumps({key.strip(): int(count) for key, _, count in pairs})),)

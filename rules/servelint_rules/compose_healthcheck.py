@@ -11,6 +11,7 @@ from servelint.formats.compose.interpolation import interpolate
 from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.scalars import whole
 from servelint_rules import listening
 from servelint_rules.digits import is_number
 
@@ -111,7 +112,7 @@ def _asked(service: Node) -> _Asked | None:
     for node in nodes:
         if isinstance(node, ScalarNode):
             text = interpolate(node.text).text.text
-            found += [_Asked(node, m["host"], int(m["port"] or _PORTS[m["scheme"]])) for m in _URL.finditer(text)]
+            found += [_Asked(node, m["host"], whole(m["port"] or str(_PORTS[m["scheme"]])) or 0) for m in _URL.finditer(text)]
     return found[0] if len(found) == 1 else None
 
 
@@ -125,7 +126,7 @@ def _published(item: Node) -> list[int]:
         text = sides[-2] if len(sides) > 1 else ""
     else:
         return []
-    return [int(text) if is_number(text) else 0]
+    return [whole(text) or 0]
 
 
 def _uses_host_network(services: MappingNode) -> bool:

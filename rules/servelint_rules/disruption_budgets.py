@@ -9,7 +9,7 @@ from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats.role_groups import labels_of, selector_of
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode
-from servelint_rules.digits import is_number
+from servelint.source.scalars import whole
 from servelint_rules.figures import count
 from servelint_rules.workloads import Workload, is_beside, workloads
 
@@ -76,7 +76,7 @@ def _verdict(budget: KubernetesObject, workload: Workload) -> Verdict | None:
         label = f"no pod of {workload.deployment.name} may ever be away"
     elif node.text == "100%":
         label = f"all pods of {workload.deployment.name} are to be available at any time"
-    elif pods is not None and is_number(node.text) and int(node.text) >= max(pods, 1):
+    elif pods is not None and (whole(node.text) or 0) >= max(pods, 1):
         label = f"{node.text} of {count(pods, 'pod')} of {workload.deployment.name} are to be available at any time"
     else:
         return None

@@ -8,6 +8,7 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode
+from servelint.source.scalars import whole
 from servelint_rules import listening, pods
 from servelint_rules.digits import is_number
 
@@ -115,7 +116,7 @@ def engine_address_unanswered(case: ContainerCase) -> Iterator[Verdict]:
         if host not in _LOCAL or not is_number(asked):
             continue
         told = f"{text}, and the engine answers on port {port}"
-        if int(asked) == port:
+        if whole(asked) == port:
             if not path or who != _BACKEND:
                 continue
             told = f"{text}: kthena's runtime adds its own path, and gets /{path}/metrics"

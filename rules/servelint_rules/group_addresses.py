@@ -9,6 +9,7 @@ from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode, walk
+from servelint.source.scalars import whole
 from servelint_rules import pods
 from servelint_rules.figures import count
 
@@ -174,7 +175,7 @@ def _pods(group: KubernetesObject, role: _Role, addresses: list[_Address]) -> It
     label = ""
     for address in addresses:
         numbers = address.pod.removeprefix(stem).split("-")
-        if not address.pod.startswith(stem) or not all(number.isdecimal() for number in numbers) or len(numbers) > 2:
+        if not address.pod.startswith(stem) or not all(whole(number) is not None for number in numbers) or len(numbers) > 2:
             return  # named in a way that is not known here
         instance = int(numbers[0])
         reached.add(instance)

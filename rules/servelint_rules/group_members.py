@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
+from servelint.source.scalars import whole
 from servelint_rules import guards, pods
 from servelint_rules.digits import is_number
 from servelint_rules.figures import count
@@ -57,7 +58,7 @@ def without_launcher(case: PoolCase) -> Iterator[Verdict]:
     item = pods.workload_of(pod)
     replicas = item.get("spec", "replicas") if item is not None else None
     number = pods.whole(replicas)
-    if argument is None or not is_number(argument.value or "") or int(argument.value or "1") < 2 or (number or 1) < 2:
+    if argument is None or (whole(argument.value or "") or 1) < 2 or (number or 1) < 2:
         return
     rank = command.last("--node-rank")
     if rank is not None and (rank.value_is_unknown or not is_number(rank.value or "")):

@@ -10,6 +10,7 @@ import re
 from typing import TYPE_CHECKING
 
 from servelint.records import NamedTuple
+from servelint.source.scalars import whole
 from servelint_rules import pods
 from servelint_rules.digits import is_number
 
@@ -63,8 +64,7 @@ def address(container: Container) -> Address:
         return Address(None)
     argument = command.last("--port")
     if argument is not None:
-        known = not argument.value_is_unknown and is_number(argument.value or "")
-        return Address(int(argument.value or "0") if known else None, argument)
+        return Address(None if argument.value_is_unknown else whole(argument.value or ""), argument)
     if not command.complete:
         return Address(None)
     if command.engine == "tgi":
@@ -77,15 +77,14 @@ def address(container: Container) -> Address:
 def _default(command: Command, name: str) -> int | None:
     flag = command.table.flag(name)
     text = flag.default_at(None) if flag is not None else None
-    return int(text) if text is not None and is_number(text) else None
+    return whole(text) if text is not None else None
 
 
 def _tgi_port(container: Container, command: Command) -> int | None:
     """The launcher reads PORT, which TGI's own images set to 80 (Dockerfile*)."""
     stated = container.environment.get("PORT")
     if stated is not None:
-        text = stated.get("")
-        return int(text) if is_number(text) else None
+        return whole(stated.get(""))
     return 80 if is_release(command) else None
 
 
@@ -154,8 +153,8 @@ def _ports_beside(command: Command) -> frozenset[int]:
     if command.engine == "sglang":
         defaults += ["--disaggregation-bootstrap-port"] if command.last("--disaggregation-mode") is not None else []
         group = command.last("--dist-init-addr")
-        number = (group.value or "").rpartition(":")[2] if group is not None else ""
-        ports |= set(range(int(number), int(number) + _SGLANG_PORTS)) if is_number(number) else set()
+        number = whole((group.value or "").rpartition(":")[2]) if group is not None else None
+        ports |= set(range(number, number + _SGLANG_PORTS)) if number is not None else set()
     if command.engine == "vllm":
         ports |= _VLLM_TRANSFER_PORTS if command.last("--kv-transfer-config") is not None else set()
         ports |= {_VLLM_RANKS_PORT} if command.last("--data-parallel-size") is not None else set()

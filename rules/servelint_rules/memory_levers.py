@@ -11,6 +11,7 @@ from servelint.facts import Fact, FactState, Origin, OriginKind
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import containers
 from servelint.rulebook import Scope, rule
+from servelint.source.scalars import whole
 from servelint_rules import guards, rewording
 from servelint_rules.changes import edits_of, setting, stated
 from servelint_rules.digits import is_number
@@ -281,7 +282,8 @@ def mm_cache_reserve(case: PoolCase) -> Iterator[Verdict]:
             continue
         servers = command.last("--api-server-count")
         stated = servers.value if servers is not None else None
-        count = int(stated) if stated is not None and is_number(stated) else 1
+        number = whole(stated) if stated is not None else None
+        count = 1 if number is None else number
         try:
             each = float(argument.value)
         except ValueError:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from servelint.finding import Certainty, Severity, Verdict
 from servelint.rulebook import Scope, rule
-from servelint_rules.digits import is_number
+from servelint.source.scalars import whole
 from servelint_rules.figures import GIB, budget, gib
 from servelint_rules.places import related
 from servelint_rules.unaccounted import gpu_memory
@@ -59,9 +59,10 @@ def lora_reserve(case: PoolCase) -> Iterator[Verdict]:
     for flag, default in (("--max-loras", 1), ("--max-lora-rank", 16)):
         argument = command.last(flag)
         text = str(default) if argument is None else argument.value
-        if text is None or not is_number(text.strip()) or (argument is not None and argument.value_is_unknown):
+        number = whole(text.strip()) if text is not None else None
+        if number is None or (argument is not None and argument.value_is_unknown):
             return
-        numbers[flag] = int(text)
+        numbers[flag] = number
     memory = gpu_memory(case)
     if memory is None:
         return

@@ -8,7 +8,7 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
-from servelint.source.scalars import kubernetes_value
+from servelint.source.scalars import whole
 from servelint_rules import guards, listening, pods
 from servelint_rules.digits import is_number
 from servelint_rules.figures import count
@@ -98,9 +98,9 @@ def _service_ports(container: Container, address: listening.Address, document: D
         if number is None:
             if not _has_named_ports_elsewhere(container, node.text):
                 lost.append((node, f"no container of the pod has a port of the name {node.text}"))
-        elif int(number) == address.port:
+        elif whole(number) == address.port:
             reached = True
-        elif not listening.something_else_listens(container, int(number)):
+        elif not listening.something_else_listens(container, whole(number) or 0):
             lost.append((node, f"nothing listens on {number}: the engine answers on {address.port}"))
     name = service.text_at("metadata", "name") or "Service"
     for node, label in lost:
@@ -175,7 +175,8 @@ def declared_port_unused(case: ContainerCase) -> Iterator[Verdict]:
     numbers = [node for port in container.node.elements_at("ports") if isinstance(node := port.get("containerPort"), ScalarNode)]
     if address.port is None or not numbers or any(node.text == str(address.port) for node in numbers):
         return
-    idle = [node for node in numbers if is_number(node.text) and not listening.something_else_listens(container, int(node.text))]
+    ports = ((node, whole(node.text)) for node in numbers)
+    idle = [node for node, port in ports if port is not None and not listening.something_else_listens(container, port)]
     if len(idle) != 1:
         return
     yield Verdict(

@@ -145,6 +145,62 @@ def test_a_text_where_a_map_belongs_is_said(group: str, kind: str, shapes: str) 
             assert [f.code for f in lint(text.replace(inner, filled)).findings if f.code == "DOC102"] == []
 
 
+LONG = "9" * 5000  # digits, more than Python reads
+LONG_NUMBERS = """\
+apiVersion: apps/v1
+kind: StatefulSet
+metadata: {name: llm}
+spec:
+  replicas: 2
+  selector: {matchLabels: {app: llm}}
+  template:
+    metadata: {labels: {app: llm}}
+    spec:
+      containers:
+        - name: llm
+          image: IMAGE
+          args: [--model-path, m/m, --model=m/m, --port=LONG, --nnodes=LONG, --dist-init-addr=a:LONG, --enable-lora, --max-loras=LONG,
+            --mm-processor-cache-gb=4, --api-server-count=LONG, "--limit-mm-per-prompt=image=LONG,video=²"]
+          env: [{name: PORT, value: 'LONG'}, {name: NIM_TENSOR_PARALLEL_SIZE, value: 'LONG'}, {name: B, value: 'http://localhost:LONG/v1'}]
+          ports: [{containerPort: LONG}]
+          resources: {limits: {nvidia.com/gpu: 1}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llm}
+spec: {selector: {app: llm}, ports: [{port: 80, targetPort: LONG}]}
+---
+apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: llm}
+spec: {minAvailable: LONG, selector: {matchLabels: {app: llm}}}
+"""
+COMPOSE_NUMBERS = """\
+services:
+  llm:
+    image: IMAGE
+    command: --model m/m
+    ports: ["LONG:8000"]
+    healthcheck: {test: "curl http://localhost:LONG/health"}
+"""
+
+
+@pytest.mark.parametrize("text", [LONG_NUMBERS, COMPOSE_NUMBERS], ids=["kubernetes", "compose"])
+@pytest.mark.parametrize(
+    "image",
+    [
+        "vllm/vllm-openai:v0.19.1",
+        "vllm/vllm-openai:v0.LONG.1",
+        "lmsysorg/sglang:v0.5.LONG",
+        "lmsysorg/sglang:v0.5.5.postLONG",
+        "ghcr.io/huggingface/text-generation-inference:3.3.4",
+        "nvcr.io/nim/meta/llama-3.1-8b-instruct:1.LONG",
+    ],
+)
+def test_a_number_of_more_digits_than_python_reads_is_no_exception(text: str, image: str) -> None:
+    lint(text.replace("IMAGE", image).replace("LONG", LONG))
+
+
 WORKSPACE = """\
 apiVersion: kaito.sh/v1beta1
 kind: Workspace

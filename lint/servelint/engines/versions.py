@@ -17,6 +17,9 @@ def _leading_digits(text: str) -> str:
     return text[:end]
 
 
+_MOST_DIGITS = 18  # of a part; a tag of more is no release, and from some length on Python refuses to read it
+
+
 class Version(tuple[int, ...]):
     """A release, compared as numbers: major, minor, patch. Pre-release and build suffixes (``rc1``, ``+cu129``) are dropped.
 
@@ -46,14 +49,14 @@ class Version(tuple[int, ...]):
         numbers: list[int] = []
         for part in text.strip().removeprefix("v").split("."):
             digits = _leading_digits(part)
-            if not digits:
+            if not digits or len(digits) > _MOST_DIGITS:
                 break
             numbers.append(int(digits))
             if digits != part or len(numbers) == 3:
                 break
         if len(numbers) < 2:
             return None
-        post = _leading_digits(text.partition(".post")[2]) if engine == "sglang" else ""
+        post = _leading_digits(text.partition(".post")[2][:_MOST_DIGITS]) if engine == "sglang" else ""
         return cls(numbers[0], numbers[1], numbers[2] if len(numbers) > 2 else 0, int(post or 0))
 
     @classmethod

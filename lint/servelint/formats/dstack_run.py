@@ -213,7 +213,7 @@ def _count(text: str) -> tuple[int | None, str]:
     if text.isdecimal() and len(text) < 10:
         return int(text), ""
     low, dots, high = text.partition("..")
-    if dots and low == high and low.isdecimal():
+    if dots and low == high and low.isdecimal() and len(low) < 10:
         return int(low), ""
     if not text:
         return None, f"{_WHAT} asks for one GPU or more"

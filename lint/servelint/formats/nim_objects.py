@@ -23,6 +23,7 @@ from servelint.formats.unstated_facts import without_defaults
 from servelint.formats.writers import together
 from servelint.records import NamedTuple
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.scalars import whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -334,9 +335,10 @@ def _number(fact: Fact[str], name: str, variable: str) -> Fact[int]:
         return Fact.unknown(name, fact.reason, fact.remedy, fact.origin)
     text = fact.value.strip()
     origin = fact.origin or Origin(OriginKind.FILE, variable)
-    if not text.isdecimal() or int(text) < 1:
+    value = whole(text)
+    if not value:
         return Fact.unknown(name, f"{variable} is {fact.value!r}, no positive whole number", origin=origin)
-    return Fact.known(name, int(text), origin._replace(text=variable))
+    return Fact.known(name, value, origin._replace(text=variable))
 
 
 def values_pool(document: Document, node: MappingNode, surroundings: Surroundings) -> Pool:

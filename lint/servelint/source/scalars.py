@@ -172,6 +172,12 @@ def integer(node: ScalarNode) -> int | None:
     return value
 
 
+def whole(text: str) -> int | None:
+    """The whole number that ``text`` is, in decimal digits alone; None for any other, and for one of more digits than any port
+    or count has: Python refuses to read long ones, and no float holds them."""
+    return int(text) if text.isdecimal() and len(text) < 19 else None
+
+
 def boolean(node: ScalarNode) -> bool | None:
     """The truth value of the scalar as Kubernetes reads it; the words true and false count in quotes, too."""
     value = kubernetes_value(node)
