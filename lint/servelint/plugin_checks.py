@@ -207,5 +207,5 @@ def blame(hooks: Iterable[HookImpl], hook: str, kinds: tuple[type, ...], problem
 
 
 def checked(kind: str, item: Any) -> CheckedFormat | CheckedEngine:
-    """The item, which has no :func:`problem`, with a check of everything that it gives."""
+    """The item, which has no :func:`problem`, with a check of what the methods of its protocol give."""
     return CheckedFormat(item) if kind == "format" else CheckedEngine(item)

@@ -140,8 +140,9 @@ def test_a_job_fills_the_claim_of_a_storage_uri() -> None:
     assert not pools(a=service.replace("weights/m", "weights/n"), b=job(FETCH))[0].model.is_known
 
 
-def test_the_script_of_a_compose_service_fetches_too() -> None:
-    command = "bash -c 'hf download o/m --local-dir /m && vllm serve /m'"
+@pytest.mark.parametrize("fetch", ["hf download o/m --local-dir /m", "git clone https://huggingface.co/o/m /m"])
+def test_the_script_of_a_compose_service_fetches_too(fetch: str) -> None:
+    command = f"bash -c '{fetch} && vllm serve /m'"
     text = f'services:\n  llm:\n    image: vllm/vllm-openai:v0.19.1\n    entrypoint: ""\n    command: "{command}"\n'
     assert pools(a=text)[0].model.value == "o/m"
 

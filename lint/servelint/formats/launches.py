@@ -104,9 +104,7 @@ def _pool(launch: Launch, process: Process, name: str) -> Pool:
         gpus_per_node=gpus,
     )
     pool = pool.with_facts(facts)
-    if pool.model.state is FactState.UNKNOWN and any(
-        "download" in word.text for program in process.programs for word in program.words
-    ):
+    if pool.model.state is FactState.UNKNOWN:
         from servelint.formats import downloads  # lazy: most engines name their model
 
         pool = downloads.fetched(pool, process.programs)
