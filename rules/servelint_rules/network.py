@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from servelint.facts import Place
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from servelint.engines.command import Argument, Command
     from servelint.finding import Edit
     from servelint.source.nodes import Document, Node
+    from servelint.source.text import SourceText
 
 _EVERYWHERE = "0.0.0.0"  # noqa: S104 - written into a manifest
 # Labels that controllers put on the pods of a set; a selector may ask for them.
@@ -73,18 +75,27 @@ def port_mismatch(case: ContainerCase) -> Iterator[Verdict]:
 
 def services_of(pod: Pod) -> Iterator[tuple[Document, Node]]:
     """The Services of the same file that select the pod."""
-    reading = pod.document.source.reading
     labels = {key: value.text for key, _, value in pod.node.entries_at("metadata", "labels") if isinstance(value, ScalarNode)}
-    for document in reading.documents if reading is not None else ():
+    for document, root, wanted, group in _selecting(pod.document.source):
+        if group is not None and group != pod.document.text_at("metadata", "name"):
+            continue  # the name that the controller puts on its pods is another set's
+        if all(labels.get(key) == value for key, value in wanted.items()):
+            yield document, root
+
+
+@lru_cache(8)  # each pod of a file asks for its Services
+def _selecting(source: SourceText) -> tuple[tuple[Document, Node, dict[str, str], str | None], ...]:
+    """The Services of a file that have a selector: labels, and the name of a LeaderWorkerSet in them."""
+    found = []
+    for document in source.reading.documents if source.reading is not None else ():
         if document.text_at("kind") != "Service" or document.text_at("apiVersion") != "v1" or document.root is None:
             continue
         selector = document.entries_at("spec", "selector")
         wanted = {key: value.text for key, _, value in selector if isinstance(value, ScalarNode) and not key.startswith(_ADDED)}
         group = next((v.text for key, _, v in selector if key == _LWS_NAME and isinstance(v, ScalarNode)), None)
-        if group is not None and group != pod.document.text_at("metadata", "name"):
-            continue  # the name that the controller puts on its pods is another set's
-        if wanted and all(labels.get(key) == value for key, value in wanted.items()):
-            yield document, document.root
+        if wanted:
+            found.append((document, document.root, wanted, group))
+    return tuple(found)
 
 
 def _service_ports(container: Container, address: listening.Address, document: Document, service: Node) -> Iterator[Verdict]:
