@@ -10,7 +10,6 @@ from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.scalars import whole
 from servelint_rules import flag_history
-from servelint_rules.digits import is_number
 from servelint_rules.engine_options import is_certain, is_fork, is_written, listed, release, shortened, stated
 
 if TYPE_CHECKING:

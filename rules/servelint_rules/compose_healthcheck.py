@@ -13,7 +13,6 @@ from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
 from servelint.source.scalars import whole
 from servelint_rules import listening
-from servelint_rules.digits import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,7 +10,6 @@ from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode
 from servelint.source.scalars import whole
 from servelint_rules import listening, pods
-from servelint_rules.digits import is_number
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -113,7 +112,7 @@ def engine_address_unanswered(case: ContainerCase) -> Iterator[Verdict]:
         text = node.text.strip()
         host, _, rest = text.partition("://")[2].partition(":")
         asked, slash, path = rest.partition("/")
-        if host not in _LOCAL or not is_number(asked):
+        if host not in _LOCAL or whole(asked) is None:
             continue
         told = f"{text}, and the engine answers on port {port}"
         if whole(asked) == port:

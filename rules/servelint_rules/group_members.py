@@ -8,7 +8,6 @@ from servelint.finding import Certainty, Proposal, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.scalars import whole
 from servelint_rules import guards, pods
-from servelint_rules.digits import is_number
 from servelint_rules.figures import count
 from servelint_rules.places import place_of, related
 
@@ -61,7 +60,7 @@ def without_launcher(case: PoolCase) -> Iterator[Verdict]:
     if argument is None or (whole(argument.value or "") or 1) < 2 or (number or 1) < 2:
         return
     rank = command.last("--node-rank")
-    if rank is not None and (rank.value_is_unknown or not is_number(rank.value or "")):
+    if rank is not None and (rank.value_is_unknown or whole(rank.value or "") is None):
         return
     yield Verdict(
         command.place_of(argument),

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from servelint.records import NamedTuple
 from servelint.source.scalars import whole
 from servelint_rules import pods
-from servelint_rules.digits import is_number
 
 if TYPE_CHECKING:
     from servelint.deployment import Container, Pod

@@ -9,8 +9,8 @@ from servelint.deployment import Pool
 from servelint.facts import Fact, Origin, OriginKind, UnknownFact
 from servelint.finding import Proposal, Related, Verdict
 from servelint.formats import containers
+from servelint.source.scalars import whole
 from servelint_rules import listening, pods
-from servelint_rules.digits import is_number
 from servelint_rules.figures import patience
 
 if TYPE_CHECKING:
@@ -193,7 +193,7 @@ _READY_TIMEOUT = "VLLM_ENGINE_READY_TIMEOUT_S"
 def below_ready_timeout(container: Container, probe: Probe) -> Verdict | None:
     """vLLM is given a time to load, and the probe ends it before that is over."""
     fact = container.environment.get(_READY_TIMEOUT)
-    if container.engine != "vllm" or fact is None or not fact.is_known or fact.place is None or not is_number(fact.value):
+    if container.engine != "vllm" or fact is None or not fact.is_known or fact.place is None or whole(fact.value) is None:
         return None
     if probe.handler != "httpGet" or probe.node.text_at("httpGet", "path") not in listening.AFTER_LOADING["vllm"]:
         return None

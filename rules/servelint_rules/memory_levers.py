@@ -14,7 +14,6 @@ from servelint.rulebook import Scope, rule
 from servelint.source.scalars import whole
 from servelint_rules import guards, rewording
 from servelint_rules.changes import edits_of, setting, stated
-from servelint_rules.digits import is_number
 from servelint_rules.figures import GIB, in_gib
 from servelint_rules.host_resources import memory_limit
 from servelint_rules.places import place_of, related

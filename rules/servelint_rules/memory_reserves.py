@@ -154,4 +154,4 @@ def _bytes(text: str) -> float | None:
     digits = text.strip().lower().removesuffix("b").removesuffix("i")
     unit = digits[-1:] if digits[-1:].isalpha() else ""
     number = digits[: len(digits) - len(unit)].strip()
-    return float(number) * _UNITS[unit] if is_number(number) and unit in _UNITS else None
+    return float(number) * _UNITS[unit] if whole(number) is not None and unit in _UNITS else None

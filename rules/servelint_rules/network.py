@@ -9,9 +9,8 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
-from servelint.source.scalars import whole
+from servelint.source.scalars import kubernetes_value, whole
 from servelint_rules import guards, listening, pods
-from servelint_rules.digits import is_number
 from servelint_rules.figures import count
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ def _service_ports(container: Container, address: listening.Address, document: D
         node = _target(port)
         if not isinstance(node, ScalarNode) or (port.text_at("protocol") or "TCP") != "TCP":
             continue
-        number = node.text if is_number(node.text) else _named(container, node.text)
+        number = node.text if whole(node.text) is not None else _named(container, node.text)
         if number is None:
             if not _has_named_ports_elsewhere(container, node.text):
                 lost.append((node, f"no container of the pod has a port of the name {node.text}"))
@@ -137,7 +136,7 @@ def _named(container: Container, name: str) -> str | None:
     """The number of the engine container's port ``name``; None if it has none."""
     found = (port.text_at("containerPort") for port in container.node.elements_at("ports") if port.text_at("name") == name)
     number = next(found, None)
-    return number if number is not None and is_number(number) else None
+    return number if number is not None and whole(number) is not None else None
 
 
 def _has_named_ports_elsewhere(container: Container, name: str) -> bool:
@@ -207,7 +206,7 @@ def _related(container: Container, address: listening.Address) -> tuple[Related,
 
 def _reach(document: Document, node: ScalarNode, address: listening.Address, *, alone: bool) -> tuple[Proposal, ...]:
     """The engine's port, unless another port leads there or a name says that something else was meant."""
-    if is_number(node.text):
+    if whole(node.text) is not None:
         return (_to_port(document, node, address.port),) if alone else ()
     title = f"declare the port {node.text} in the container" + (f", or make it {address.port}" if alone else "")
     return (Proposal(title, False, None),)

@@ -10,8 +10,8 @@ from servelint.formats import containers
 from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.scalars import whole
 from servelint_rules import guards, listening, loading, pods
-from servelint_rules.digits import is_number
 from servelint_rules.figures import patience
 from servelint_rules.places import related
 
@@ -60,15 +60,15 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
     - [kserve#5062](https://github.com/kserve/kserve/issues/5062), [aibrix#782](https://github.com/vllm-project/aibrix/issues/782)
     """
     container, pool = case.container, case.pool
-    whole = guards.shows_all(case)
-    if not guards.on_gpus(case) or not (whole or _holds_its_probes(case)):
+    shows_all = guards.shows_all(case)
+    if not guards.on_gpus(case) or not (shows_all or _holds_its_probes(case)):
         return
     if container.node.get("startupProbe") is not None:
         return
     probe = containers.probe(container.node, "livenessProbe")
     if probe is None or not loading.asks_engine(container, probe) or probe.grace_seconds >= loading.SUSPECT_SECONDS:
         return
-    if not whole and probe.grace_seconds > loading.CERTAIN_SECONDS:
+    if not shows_all and probe.grace_seconds > loading.CERTAIN_SECONDS:
         return
     weights = loading.checkpoint_bytes(pool)
     said = weights if weights is not None else loading.named_bytes(container)
@@ -80,7 +80,7 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
         and weights is not None
         and weights >= loading.LARGE_WEIGHTS_BYTES
         and probe.handler == "httpGet"
-        and whole
+        and shows_all
         and not loading.starts_fast(container)
     )
     size = f"{weights / 1e9:.0f} GB of weights" if weights is not None else "the model"
@@ -90,7 +90,7 @@ def liveness_kills_loading_pod(case: ContainerCase) -> Iterator[Verdict]:
         f"the container has {probe.grace_seconds} s to load {size}",
         arithmetic=(patience(probe),),
         related=related(place, (pool.model, f"{size} to load") if weights is not None else (pool.model, "to load")),
-        proposals=(loading.startup_proposal(container, weights, written=whole),),
+        proposals=(loading.startup_proposal(container, weights, written=shows_all),),
         severity=Severity.ERROR if certain else Severity.WARNING,
         certainty=Certainty.ESTIMATED if certain else Certainty.HEURISTIC,
     )
@@ -266,7 +266,7 @@ def _port_fault(container: Container, probe: MappingNode, handler: str) -> _Faul
     node = probe.get(handler, "port")
     if not isinstance(node, ScalarNode) or probe.get(handler, "host") is not None:
         return None
-    if not is_number(node.text):
+    if whole(node.text) is None:
         names = [port.text_at("name") or "" for port in container.node.elements_at("ports")]
         if node.text in names or any(mark in node.text for mark in "${<"):
             return _mismatch(container, node)
@@ -283,8 +283,8 @@ def _number(container: Container) -> str:
 
 def _mismatch(container: Container, node: ScalarNode) -> _Fault | None:
     address = listening.address(container)
-    asked = node.text if is_number(node.text) else _declared(container.node, node.text)
-    if address.port is None or not is_number(asked) or int(asked) == address.port:
+    asked = node.text if whole(node.text) is not None else _declared(container.node, node.text)
+    if address.port is None or whole(asked) is None or int(asked) == address.port:
         return None
     if listening.something_else_listens(container, int(asked)):
         return None

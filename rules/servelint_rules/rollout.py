@@ -8,8 +8,8 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import MappingNode, ScalarNode
+from servelint.source.scalars import whole
 from servelint_rules import guards, pods
-from servelint_rules.digits import is_number
 from servelint_rules.figures import count
 
 if TYPE_CHECKING:
@@ -91,10 +91,10 @@ def rollout_deadlock_on_gpus(case: ContainerCase) -> Iterator[Verdict]:
 def _share(workload: Node, key: str, replicas: int, *, up: bool) -> int | None:
     """Pods that ``key`` of the rolling update allows; percentages are rounded up for maxSurge and down for maxUnavailable."""
     text = workload.text_at("spec", "strategy", "rollingUpdate", key) or _DEFAULT_SHARE
-    if is_number(text):
+    if whole(text) is not None:
         return int(text)
     share = text.removesuffix("%")
-    if not is_number(share) or share == text:
+    if whole(share) is None or share == text:
         return None
     return -(-replicas * int(share) // 100) if up else replicas * int(share) // 100
 
@@ -180,7 +180,7 @@ def _drain_seconds(container: Container) -> tuple[int, Place | None]:
     """vLLM's ``--shutdown-timeout``; 0 where it is not stated, which ends at once."""
     command = container.command
     argument = command.last("--shutdown-timeout") if command is not None else None
-    if command is None or argument is None or argument.value_is_unknown or not is_number(argument.value or ""):
+    if command is None or argument is None or argument.value_is_unknown or whole(argument.value or "") is None:
         return 0, None
     return int(argument.value or 0), command.place_of(argument)
 

@@ -10,8 +10,8 @@ from servelint.formats import devices
 from servelint.records import NamedTuple
 from servelint.rulebook import Scope, rule
 from servelint.source.nodes import ScalarNode, SequenceNode
+from servelint.source.scalars import whole
 from servelint_rules import guards
-from servelint_rules.digits import is_number
 from servelint_rules.places import place_of, related
 
 if TYPE_CHECKING:
@@ -158,7 +158,7 @@ def _devices(pool: Pool, number: int) -> list[str] | None:
             return inside if inside is None else None
         if not outside:
             return inside
-        if not all(is_number(word) and int(word) < len(outside) for word in inside):
+        if not all(whole(word) is not None and int(word) < len(outside) for word in inside):
             return None
         return [outside[int(word)] for word in inside]
     if outside is not None or pool.gpus_per_node.get(None) is None:

@@ -8,8 +8,8 @@ from servelint.facts import Place
 from servelint.finding import Certainty, Proposal, Related, Severity, Verdict
 from servelint.formats import devices
 from servelint.rulebook import Scope, rule
+from servelint.source.scalars import whole
 from servelint_rules import guards, pods
-from servelint_rules.digits import is_number
 from servelint_rules.figures import count
 from servelint_rules.places import related
 
@@ -83,7 +83,7 @@ def visible_devices_override(case: ContainerCase) -> Iterator[Verdict]:
         if fact is None or not _is_said(fact):
             continue
         named = [part.strip() for part in fact.value.split(",")]
-        if not all(is_number(part) for part in named):
+        if not all(whole(part) is not None for part in named):
             continue
         gpus = pool.gpus_per_node.value
         visible = next((at for at, part in enumerate(named) if int(part) >= gpus), len(named))
@@ -119,7 +119,7 @@ def _affinity_mask(container: Container) -> Iterator[Verdict]:
         return
     gpus = devices.whole(asked.written) if asked.written is not None else None
     named = [part.partition(".")[0].strip() for part in str(fact.value).split(",")]
-    if not gpus or not all(is_number(part) for part in named):
+    if not gpus or not all(whole(part) is not None for part in named):
         return
     beyond = [int(part) for part in named if int(part) >= gpus]
     if not beyond:
