@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from format_reading import written
 from servelint.config import Config
 from servelint.facts import Fact, FactState
 from servelint.formats.device_selectors import parsed, selection
@@ -70,12 +71,6 @@ def pool(
 
 def names(fact: Fact[Any]) -> list[str]:
     return [value.name for value in fact.values]
-
-
-def written(fact: Fact[Any]) -> str:
-    place = fact.place
-    assert place is not None
-    return place.document.source.text[place.span.start : place.span.end]
 
 
 @pytest.mark.parametrize("api", ["v1alpha3", "v1beta1", "v1beta2", "v1"])

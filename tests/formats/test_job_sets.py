@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from format_reading import VerdictReading, format_named
+from format_reading import VerdictReading, recognised, written
 from servelint.deployment import Role
 from servelint.formats.podspec import PATCHED
-from servelint.source.reader import read_text
-from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
-    from servelint.deployment import Deployment, Pool
-    from servelint.facts import Fact
+    from servelint.deployment import Pool
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "jobset"
 
@@ -44,11 +42,7 @@ BY_POD = "--nnodes, '2', --node-rank, $(JOB_COMPLETION_INDEX)"
 BY_JOB = "--nnodes, $(NODES), --node-rank, $(JOB)"
 
 
-def recognise(text: str, name: str = "x.yaml", reading: VerdictReading | None = None) -> list[Deployment]:
-    documents = read_text(SourceText(name, text)).documents
-    around = reading or VerdictReading(documents)
-    around.documents = documents
-    return [deployment for document in documents for deployment in format_named("jobset").recognise(document, around)]
+recognise = partial(recognised, "jobset")
 
 
 def only(text: str) -> Pool:
@@ -59,11 +53,6 @@ def only(text: str) -> Pool:
 
 def fixture(name: str) -> Pool:
     return only((FIXTURES / name).read_text(encoding="utf-8"))
-
-
-def written(fact: Fact[int]) -> str:
-    assert fact.place is not None
-    return fact.place.document.source.text[fact.place.span.start : fact.place.span.end]
 
 
 def test_the_pods_of_an_indexed_job_are_one_server() -> None:

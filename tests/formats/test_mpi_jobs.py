@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from format_reading import VerdictReading, format_named
+from format_reading import VerdictReading, recognised, written
 from servelint.formats.podspec import PATCHED
-from servelint.source.reader import read_text
-from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
-    from servelint.deployment import Deployment, Pool
-    from servelint.facts import Fact
+    from servelint.deployment import Pool
 
 FIXTURES = Path(__file__).parents[2] / "fixtures" / "mpijob"
 
@@ -48,11 +46,7 @@ TRTLLM = "nvcr.io/nvidia/tensorrt-llm/release:1.0.0"
 SERVE = "trtllm-llmapi-launch, trtllm-serve, org/model, --tp_size, '16'"
 
 
-def recognise(text: str, reading: VerdictReading | None = None) -> list[Deployment]:
-    documents = read_text(SourceText("x.yaml", text)).documents
-    around = reading or VerdictReading(documents)
-    around.documents = documents
-    return [deployment for document in documents for deployment in format_named("mpijob").recognise(document, around)]
+recognise = partial(recognised, "mpijob")
 
 
 def only(text: str) -> Pool:
@@ -63,11 +57,6 @@ def only(text: str) -> Pool:
 
 def fixture(name: str) -> Pool:
     return only((FIXTURES / name).read_text(encoding="utf-8"))
-
-
-def written(fact: Fact[int]) -> str:
-    assert fact.place is not None
-    return fact.place.document.source.text[fact.place.span.start : fact.place.span.end]
 
 
 def test_the_ranks_are_on_the_workers() -> None:

@@ -8,11 +8,13 @@ from servelint.builtin import FORMATS, servelint_engines
 from servelint.engines.vllm import Vllm
 from servelint.plugins import registry
 from servelint.source.edits import apply
+from servelint.source.reader import read_text
 from servelint.source.text import SourceText
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from servelint.deployment import Deployment
     from servelint.engines.base import Engine
     from servelint.facts import Fact
     from servelint.finding import Verdict
@@ -74,6 +76,14 @@ class VllmReading(VerdictReading):
 def format_named(name: str) -> Format:
     """The built-in format of that name."""
     return next(each for each in FORMATS if each.name == name)
+
+
+def recognised(name: str, text: str, reading: VerdictReading | None = None, path: str = "x.yaml") -> list[Deployment]:
+    """What the built-in format of that name reads from a text."""
+    documents = read_text(SourceText(path, text)).documents
+    around = reading or VerdictReading(documents)
+    around.documents = documents
+    return [deployment for document in documents for deployment in format_named(name).recognise(document, around)]
 
 
 def written(fact: Fact[Any]) -> str:

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from servelint.engines import shell
 from servelint.engines.command import Form
 from servelint.facts import Fact, Origin, OriginKind, Place
-from servelint.formats import model_uris
+from servelint.formats import model_uris, mounted_files
 from servelint.formats.environment import environment
 from servelint.records import NamedTuple
 from servelint.source.nodes import ScalarNode
@@ -169,7 +169,7 @@ def _on_volume(container: Node, path: str) -> tuple[str, str]:
     best: tuple[int, tuple[str, str]] = (-1, ("", path))
     for mount in container.elements_at("volumeMounts"):
         at = posixpath.normpath(mount.text_at("mountPath") or "/")
-        if (path == at or path.startswith(at.rstrip("/") + "/")) and len(at) > best[0] and mount.get("subPathExpr") is None:
+        if mounted_files.holds(at, path) and len(at) > best[0] and mount.get("subPathExpr") is None:
             inside = posixpath.join(mount.text_at("subPath") or "", path[len(at) :].lstrip("/"))
             best = len(at), (mount.text_at("name") or "", posixpath.normpath(inside))
     return best[1]

@@ -52,6 +52,11 @@ def script(template: Node, container: Node, surroundings: Surroundings, path: st
     return None if found is None else found[:2]
 
 
+def holds(directory: str, path: str) -> bool:
+    """Whether ``path`` is the directory, or stands below it."""
+    return path == directory or path.startswith(directory.rstrip("/") + "/")
+
+
 def _mounted(
     template: Node, container: Node, surroundings: Surroundings, path: str
 ) -> tuple[Document, ScalarNode, int, int] | None:
@@ -59,8 +64,7 @@ def _mounted(
     best: tuple[int, Node] | None = None
     for mount in container.elements_at("volumeMounts"):
         at = posixpath.normpath(mount.text_at("mountPath") or mount.text_at("mountPoint") or "/")
-        inside = path == at or path.startswith(at.rstrip("/") + "/")
-        if inside and (best is None or len(at) > best[0]):
+        if holds(at, path) and (best is None or len(at) > best[0]):
             best = len(at), mount
     if best is None:
         return None

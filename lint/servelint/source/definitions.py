@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from itertools import pairwise
 
-_MARKER = re.compile(r"^---(?=[ \t\r\n]|$)", re.MULTILINE)  # no YAML document holds such a line
+from servelint.source.recovery import MARKER
+
 _SPEC = re.compile(r"^spec:[ \t]*\r?\n", re.MULTILINE)
 _KIND = re.compile(r"^kind: CustomResourceDefinition[ \t]*\r?$", re.MULTILINE)
 _GROUP = re.compile(r"^apiVersion: apiextensions\.k8s\.io/", re.MULTILINE)
@@ -13,7 +14,7 @@ _GROUP = re.compile(r"^apiVersion: apiextensions\.k8s\.io/", re.MULTILINE)
 
 def without_schemas(text: str) -> str:
     """The text with blanks for what stands below the ``spec`` of a definition; every other character keeps its offset."""
-    begins = [0, *(match.start() for match in _MARKER.finditer(text)), len(text)]
+    begins = [0, *(match.start() for match in MARKER.finditer(text)), len(text)]
     parts = []
     for begin, end in pairwise(begins):
         spec = _SPEC.search(text, begin, end)

@@ -44,7 +44,7 @@ def reader(service: Service, variables: Mapping[str, Fact[str]], surroundings: S
             _, node, start, end = text
             plain = "$" not in node.text[start:end]  # Compose, too, would expand it
             return mounted_files.content(service.document, node, start, end) if plain else None
-        best = max((mount for mount in _mounts(service) if _holds(mount.target, where)), key=_length, default=None)
+        best = max((mount for mount in _mounts(service) if mounted_files.holds(mount.target, where)), key=_length, default=None)
         if best is None:
             return None
         if best.content is not None:
@@ -61,10 +61,6 @@ def _length(mount: Mount) -> int:
 
 def _elements(node: Node | None) -> list[Node]:
     return [item.resolved for item in getattr(node, "items", ())]
-
-
-def _holds(target: str, path: str) -> bool:
-    return path == target or path.startswith(target.rstrip("/") + "/")
 
 
 def _document(path: str, surroundings: Surroundings) -> Document | None:
